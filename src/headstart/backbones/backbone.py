@@ -1,0 +1,124 @@
+"""A backbone: a pretrained network without its last layer, with the preprocessing it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.pixels import Preprocess
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Saved:
+    """How a saved model is loaded without headstart.
+
+    Attributes:
+        library: the package that loads it.
+        code: Python that, run beside the model folder, defines `model` in eval mode, giving logits_NK.
+    """
+
+    library: str
+    code: str
+
+
+Save = Callable[[Path, tuple[str, ...], NDArray[np.float64], NDArray[np.float64]], Saved]
+"""(folder, labels, weight_DK, bias_K) -> how to load it. Writes the whole classifier in its library's layout."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen trunk and what must be known of it.
+
+    Attributes:
+        name: as it was asked for.
+        library: `timm`, `torchvision` or `transformers`.
+        architecture: the library's name of the architecture.
+        trunk: normalised pixels_N3HW -> features_ND; in eval mode, no parameter wants a gradient.
+        preprocess: how a picture becomes pixels.
+        dim: D.
+        parameters: number of parameters of the trunk.
+        weights: SHA-256 over the trunk's parameters and buffers.
+        source: where the weights come from.
+        licence: their licence, as far as it is stated there.
+        cut: the place below which the trunk ends.
+        missing: parameters of the architecture that the weights file lacks, all above the cut.
+        save: writes a whole classifier.
+    """
+
+    name: str
+    library: str
+    architecture: str
+    trunk: nn.Module = field(repr=False)
+    preprocess: Preprocess
+    dim: int
+    parameters: int
+    weights: str
+    source: str
+    licence: str
+    cut: str
+    missing: tuple[str, ...]
+    save: Save = field(repr=False)
+
+
+def freeze(network: nn.Module) -> nn.Module:
+    """Put a network in eval mode (BatchNorm statistics and Dropout too) and take its gradients away."""
+    return network.eval().requires_grad_(False)
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return a SHA-256 over the names, shapes, types and bytes of all parameters and buffers."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(memoryview(tensor.detach().cpu().contiguous().view(-1).numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def from_pixels(trunk: nn.Module, preprocess: Preprocess) -> nn.Module:
+    """Return the trunk with its normalisation in front: pixels_N3HW in uint8 -> features_ND.
+
+    Inside the network the normalisation costs nothing (engines fold it into the first convolution), pixels travel
+    as bytes, and it cannot be forgotten.
+    """
+    import torch
+    from torch import nn
+
+    class FromPixels(nn.Module):
+        mean: torch.Tensor
+        scale: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = trunk
+            self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1) * 255)
+            self.register_buffer("scale", 1 / (torch.tensor(preprocess.std).view(1, 3, 1, 1) * 255))
+
+        def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+            x_N3HW = (pixels_N3HW.float() - self.mean) * self.scale
+            features: torch.Tensor = self.trunk(x_N3HW)
+            return features
+
+    return freeze(FromPixels())
+
+
+def pooled_dim(trunk: nn.Module, preprocess: Preprocess) -> int:
+    """Return D, by a forward pass of a black picture."""
+    import torch
+
+    with torch.inference_mode():
+        return int(trunk(torch.zeros(1, 3, *preprocess.size)).shape[1])

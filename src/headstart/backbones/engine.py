@@ -1,0 +1,224 @@
+"""Engines that run a frozen trunk: OpenVINO on a CPU, PyTorch on a GPU and as the fallback and the reference.
+
+An engine takes decoded pictures one after another and gives their features in the same order. In OpenVINO each
+picture is a request of its own, one on each core at a time: measured on two cores, EfficientNet-lite0 runs 790
+pictures a second so, 650-740 in batches of 8 to 32; and what a picture gives cannot depend on its neighbours, which
+makes an interrupted run bit-identical to an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import EngineError, UsageError
+from headstart.store import write_folder
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Array = NDArray[np.generic]
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
+
+LEAST_COSINE = {"bf16": 0.995, "fp32": 0.99999}
+"""Least cosine similarity with PyTorch fp32 features at which a precision is accepted. EfficientNet-lite0 in bf16
+has 0.9990 or more on 397 photos; a wrong preprocessing or channel order falls below 0.99."""
+_TORCH_BATCH = 16
+
+
+class Engine(Protocol):
+    """Runs a trunk. `name` says which engine, precision and version: it is part of the cache's key."""
+
+    name: str
+
+    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
+        """Yield features_D for each input (pixels_3HW, uint8), in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class TorchEngine:
+    """PyTorch: the reference, on any device. The last batch is filled up, so that every batch has one shape."""
+
+    network: nn.Module
+    device: str = "cpu"
+    precision: str = "fp32"
+
+    @property
+    def name(self) -> str:
+        import torch
+
+        return f"torch {torch.__version__} {self.device.split(':')[0]} {self.precision}"
+
+    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
+        batch: list[Array] = []
+        for pixels in inputs:
+            batch.append(pixels)
+            if len(batch) == _TORCH_BATCH:
+                yield from self._forward(batch)
+                batch = []
+        if batch:
+            yield from self._forward(batch)
+
+    def _forward(self, batch: Sequence[Array]) -> Iterator[NDArray[np.float32]]:
+        import torch
+
+        filled = [*batch, *[batch[-1]] * (_TORCH_BATCH - len(batch))]
+        x_N3HW = torch.from_numpy(np.stack(filled)).to(self.device)
+        kind = self.device.split(":")[0]
+        low = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=low):
+            features_ND = self.network(x_N3HW).float().cpu().numpy()
+        yield from features_ND[: len(batch)]
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU: a request a core, one picture a request."""
+
+    def __init__(self, model: Any, precision: str, threads: int) -> None:
+        import openvino
+
+        self.name = f"openvino {openvino.__version__} {precision}"
+        self.precision = precision
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
+            "NUM_STREAMS": str(threads),
+            "INFERENCE_NUM_THREADS": str(threads),
+        }
+        self._threads = threads
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+
+    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
+        import openvino
+
+        done: dict[int, NDArray[np.float32]] = {}
+        queue = openvino.AsyncInferQueue(self._compiled, self._threads)
+        queue.set_callback(lambda request, i: done.update({i: request.get_output_tensor(0).data[0].astype(np.float32)}))
+        at = 0
+        for i, pixels in enumerate(inputs):
+            queue.start_async({0: pixels[None]}, i)
+            while at in done:
+                yield done.pop(at)
+                at += 1
+        queue.wait_all()
+        while at in done:
+            yield done.pop(at)
+            at += 1
+
+
+def to_openvino(network: nn.Module, example: torch.Tensor) -> Any:
+    """Convert a network by tracing it. Frozen first: a third less time to convert, the same numbers.
+
+    Raises:
+        EngineError: the network cannot be traced or has an operation that OpenVINO lacks.
+    """
+    import openvino
+    import torch
+
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            traced = torch.jit.freeze(torch.jit.trace(network, example, check_trace=False))
+            model = openvino.convert_model(traced)
+        model.reshape(list(example.shape))
+    except Exception as error:  # whatever a converter meets in a foreign network: PyTorch can still run it
+        raise EngineError("OpenVINO cannot run this network.", found=str(error)[:300]) from error
+    return model
+
+
+def native_bf16() -> bool:
+    """Say whether this CPU computes in bf16 itself."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def device() -> str:
+    """Return the device that trunks run on here: a GPU when PyTorch sees one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An engine, and how close it came to the reference.
+
+    Attributes:
+        cosine: least cosine similarity with PyTorch fp32 over the pictures looked at; 1.0 for the reference.
+        note: why a faster one was not taken; empty when none was refused.
+    """
+
+    engine: Engine
+    cosine: float
+    note: str = ""
+
+
+def choose(
+    network: nn.Module, sample: Sequence[Array], precision: Precision, threads: int, keep: Path | None = None
+) -> Chosen:
+    """Take the fastest engine that gives the features of PyTorch fp32 on a few of the user's own examples.
+
+    Args:
+        network: uint8 pixels_N3HW -> features_ND.
+        sample: some decoded examples to compare on.
+        precision: `auto` tries bf16 where the CPU has it, then fp32; a name is tried alone.
+        threads: cores to use.
+        keep: folder in which the converted model is kept for the next run.
+
+    Raises:
+        UsageError: the precision has no such name.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"There is no precision called {precision!r}.", hint=f"One of {', '.join(PRECISIONS)}.")
+    place = device()
+    if place != "cpu":
+        low = precision != "fp32" and place == "cuda"
+        return Chosen(TorchEngine(network.to(place), place, "bf16" if low else "fp32"), 1.0)
+    reference = TorchEngine(network)
+    try:
+        model = _converted(network, sample[0], keep)
+    except EngineError as error:
+        return Chosen(reference, 1.0, f"{error.what} {error.found}".strip())
+    wanted = [precision] if precision != "auto" else ["bf16", "fp32"] if native_bf16() else ["fp32"]
+    truth = np.stack(list(reference.run(sample)))
+    note = ""
+    for each in wanted:
+        engine = OpenVinoEngine(model, each, threads)
+        cosine = least_cosine(np.stack(list(engine.run(sample))), truth)
+        if cosine >= LEAST_COSINE[each]:
+            return Chosen(engine, cosine, note)
+        note = f"OpenVINO {each} was refused: cosine {cosine:.5f} with PyTorch, {LEAST_COSINE[each]} needed"
+    return Chosen(reference, 1.0, note)
+
+
+def _converted(network: nn.Module, example: Array, keep: Path | None) -> Any:
+    """Return the OpenVINO model, from the folder `keep` where it is there, else converted and kept there."""
+    import openvino
+    import torch
+
+    if keep is not None and (keep / "trunk.xml").exists():
+        return openvino.Core().read_model(keep / "trunk.xml")
+    model = to_openvino(network, torch.from_numpy(example[None].copy()))
+    if keep is not None:
+        write_folder(keep, lambda folder: openvino.save_model(model, folder / "trunk.xml", compress_to_fp16=False))
+    return model
+
+
+def least_cosine(features_ND: NDArray[np.floating], truth_ND: NDArray[np.floating]) -> float:
+    """Return the smallest row-wise cosine similarity; nan counts as -1, two zero rows as 1."""
+    a, b = features_ND.astype(np.float64), truth_ND.astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    same = np.all(a == b, axis=1)
+    cosine_N = np.where(same, 1.0, (a * b).sum(1) / np.maximum(norms, 1e-30))
+    return float(np.nan_to_num(cosine_N, nan=-1.0).min())

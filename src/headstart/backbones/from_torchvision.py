@@ -1,0 +1,158 @@
+"""torchvision: its classification architectures with a weights file. Its one door for networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.backbones.backbone import (
+    Backbone,
+    Save,
+    Saved,
+    count_parameters,
+    freeze,
+    pooled_dim,
+    weights_digest,
+)
+from headstart.backbones.layout import below_top, linear, write
+from headstart.data.pixels import Preprocess
+from headstart.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def is_name(name: str) -> bool:
+    """Say whether torchvision has a classification architecture of this name."""
+    return name in names()
+
+
+def names() -> list[str]:
+    """Return torchvision's classification architectures."""
+    import torchvision
+
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def build(architecture: str, *, meta: bool = False) -> nn.Module:
+    """Build an architecture with random weights; on the meta device it is only names and shapes."""
+    import torch
+    import torchvision
+
+    options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
+    with torch.device("meta" if meta else "cpu"):
+        return torchvision.models.get_model(architecture, weights=None, **options)
+
+
+def with_weights(
+    architecture: str, state: Mapping[str, torch.Tensor], missing: tuple[str, ...], name: str, source: str
+) -> Backbone:
+    """Open an architecture with weights that may lack its top layers.
+
+    Raises:
+        BackboneError: what is missing is not the top.
+    """
+    network = build(architecture)
+    network.load_state_dict({k: v for k, v in state.items() if k not in missing}, strict=False)
+    preprocess = preprocessing(architecture)
+    head = last_layer(network)
+    plain = head is not None and all(key.startswith(f"{head}.") for key in missing)
+    save: Save
+    if plain and head is not None:
+        trunk, cut = _without(network, head), "pooled output"
+        save = partial(_save, architecture, network, head)
+    else:
+        lost = missing or tuple(f"{_last_weighted(network)}.{p}" for p in ("weight", "bias"))
+        below = below_top(network, lost, preprocess)
+        trunk, cut, save = below.trunk, below.cut, partial(below.save, "torchvision", architecture)
+    trunk = freeze(trunk)
+    return Backbone(
+        name=name,
+        library="torchvision",
+        architecture=architecture,
+        trunk=trunk,
+        preprocess=preprocess,
+        dim=pooled_dim(trunk, preprocess),
+        parameters=count_parameters(trunk),
+        weights=weights_digest(trunk),
+        source=source,
+        licence="not stated",
+        cut=cut,
+        missing=missing,
+        save=save,
+    )
+
+
+def last_layer(network: nn.Module) -> str | None:
+    """Return the path of the last layer with weights where it is a linear one."""
+    from torch import nn
+
+    path = _last_weighted(network)
+    return path if isinstance(network.get_submodule(path), nn.Linear) else None
+
+
+def _last_weighted(network: nn.Module) -> str:
+    paths = [path for path, module in network.named_modules() if list(module.parameters(recurse=False))]
+    main = [p for p in paths if not p.startswith(("aux", "AuxLogits"))]
+    return main[-1]
+
+
+def _without(network: nn.Module, head: str) -> nn.Module:
+    from torch import nn
+
+    trunk = deepcopy(network)
+    trunk.set_submodule(head, nn.Identity())
+    return trunk
+
+
+def preprocessing(architecture: str) -> Preprocess:
+    """Return the preprocessing of torchvision's own first ImageNet weights of this architecture.
+
+    Raises:
+        BackboneError: torchvision states none for it.
+    """
+    import torchvision
+
+    try:
+        weights: Any = torchvision.models.get_model_weights(architecture)
+        preset = next(iter(weights)).transforms()
+        return Preprocess(
+            size=(preset.crop_size[0],) * 2,
+            resize="shortest",
+            resize_to=(preset.resize_size[0],) * 2,
+            interpolation=preset.interpolation.value,
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+        )
+    except (ValueError, AttributeError, StopIteration) as error:
+        raise BackboneError(f"torchvision states no preprocessing for {architecture}.", found=str(error)) from error
+
+
+def _save(
+    architecture: str,
+    network: nn.Module,
+    head: str,
+    folder: Path,
+    labels: tuple[str, ...],
+    weight_DK: NDArray[np.float64],
+    bias_K: NDArray[np.float64],
+) -> Saved:
+    """Write a network of which only the last linear layer is new."""
+    model = deepcopy(network)
+    model.set_submodule(head, linear(weight_DK, bias_K))
+    write(model.state_dict(), folder, "torchvision", architecture, labels)
+    code = (
+        "import torchvision\n"
+        "from safetensors.torch import load_file\n\n"
+        f'model = torchvision.models.get_model("{architecture}", weights=None, num_classes={len(labels)})\n'
+        'model.load_state_dict(load_file("model.safetensors"))\n'
+        "model = model.eval()"
+    )
+    return Saved("torchvision", code)

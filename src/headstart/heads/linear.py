@@ -1,0 +1,95 @@
+"""The linear head: standardisation, weights, bias, temperature; and what it becomes when it is shipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A linear classifier on features, with its feature standardisation kept as a layer of its own.
+
+    logits_NK = ((features_ND - mean_D) / std_D) @ weight_DK + bias_K, all divided by `temperature`.
+
+    The standardisation stays separate because a head folded into raw features has a large norm from which
+    later fine-tuning does not move; it is folded only when a finished model is shipped.
+    """
+
+    mean_D: Array
+    std_D: Array
+    weight_DK: Array
+    bias_K: Array
+    temperature: float = 1.0
+
+    def logits(self, features_ND: NDArray[np.floating]) -> Array:
+        """Return logits_NK, temperature applied."""
+        weight_DK, bias_K = self.folded()
+        return np.asarray(features_ND @ weight_DK + bias_K, dtype=np.float64)
+
+    def folded(self) -> tuple[Array, Array]:
+        """Return (weight_DK, bias_K) of the equal head on raw features with temperature 1."""
+        weight_DK = self.weight_DK / self.std_D[:, None]
+        bias_K = self.bias_K - self.mean_D @ weight_DK
+        return weight_DK / self.temperature, bias_K / self.temperature
+
+    def with_temperature(self, temperature: float) -> LinearHead:
+        """Return this head with another temperature."""
+        return replace(self, temperature=float(temperature))
+
+
+def standardisation(features_ND: NDArray[np.floating]) -> tuple[Array, Array]:
+    """Return (mean_D, std_D); a feature that never varies gets 1, so that it is left alone."""
+    mean_D = features_ND.mean(0, dtype=np.float64)
+    std_D = features_ND.std(0, dtype=np.float64)
+    return mean_D, safe_std(std_D)
+
+
+def safe_std(std_D: Array) -> Array:
+    """Replace vanishing standard deviations by 1."""
+    return np.where(std_D > 1e-8, std_D, 1.0)
+
+
+def softmax(logits_NK: NDArray[np.floating]) -> Array:
+    """Return probabilities_NK; stable for large logits."""
+    shifted = logits_NK - logits_NK.max(-1, keepdims=True)
+    out = np.exp(shifted)
+    return np.asarray(out / out.sum(-1, keepdims=True), dtype=np.float64)
+
+
+def log_loss_N(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -> Array:
+    """Return the negative log probability of each true class, in nats."""
+    top_N = logits_NK.max(-1)
+    total_N = top_N + np.log(np.exp(logits_NK - top_N[..., None]).sum(-1))
+    true_N = np.take_along_axis(logits_NK, target_N[..., None], -1)[..., 0]
+    return np.asarray(total_N - true_N, dtype=np.float64)
+
+
+def fit_temperature(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -> float:
+    """Return the T in [0.05, 20] for which logits/T have the least log loss (Guo et al. 2017, 1706.04599).
+
+    The loss is convex in 1/T; a golden-section search over log T to 1e-4 needs some thirty evaluations.
+    The logits must come from examples that the head was not fitted on.
+    """
+    golden = (5**0.5 - 1) / 2
+    low, high = np.log(0.05), np.log(20.0)
+
+    def loss(log_t: float) -> float:
+        return float(log_loss_N(logits_NK / np.exp(log_t), target_N).mean())
+
+    a, b = high - golden * (high - low), low + golden * (high - low)
+    at_a, at_b = loss(a), loss(b)
+    while high - low > 1e-4:
+        if at_a <= at_b:
+            high, b, at_b = b, a, at_a
+            a = high - golden * (high - low)
+            at_a = loss(a)
+        else:
+            low, a, at_a = a, b, at_b
+            b = low + golden * (high - low)
+            at_b = loss(b)
+    return float(np.exp((low + high) / 2))

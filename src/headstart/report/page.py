@@ -1,0 +1,270 @@
+"""What a report says, as frozen values of plain types, and `render`, which makes the HTML page of it.
+
+Every field with a default may be left out: the section that would show it is then absent. Strings are
+text, never HTML: whatever they hold is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Literal
+
+RungStatus = Literal["shipped", "yardstick", "beaten"]
+Severity = Literal["left out", "repaired", "note"]
+_PICTURES = tuple(f"data:image/{kind};base64," for kind in ("jpeg", "webp", "png"))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its 95% interval. NaN or None stands for "not defined" and is shown as a dash."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Something simpler that was scored on the very same examples as the headline."""
+
+    name: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The one number of the run.
+
+    `judged` says in one sentence how it was measured, `model` what was measured; `share` means that the
+    number lies in 0..1 and reads as a percentage. `against` holds what it is compared with.
+    """
+
+    name: str
+    estimate: Estimate
+    judged: str
+    model: str = "this model"
+    against: tuple[Yardstick, ...] = ()
+    share: bool = True
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of the shipped model, with a plain one-line explanation."""
+
+    name: str
+    estimate: Estimate
+    meaning: str
+    share: bool = True
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung of the ladder: `seconds` is what it cost beyond the rungs below it."""
+
+    name: str
+    cut: str
+    headline: Estimate
+    seconds: float | None
+    status: RungStatus
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs as they were climbed, how their scores were measured, and what was not tried and why.
+
+    `scratch` is a sentence on the same network trained from random weights.
+    """
+
+    rungs: tuple[Rung, ...]
+    judged: str = ""
+    untried: tuple[tuple[str, str], ...] = ()
+    scratch: str | None = None
+    share: bool = True
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The scores of one class; `examples` counts those it was judged on."""
+
+    name: str
+    examples: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """`counts[i][j]`: examples of class `labels[i]` that the model called `labels[j]`."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Predictions of about the same confidence: its mean, the share that was right, how many there were."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Whether the probabilities mean what they say; `temperature` is what the logits were divided by."""
+
+    bins: tuple[ReliabilityBin, ...]
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong prediction. `picture` is a data URI of a small JPEG, WebP or PNG (see `data_uri`), or empty."""
+
+    name: str
+    true: str
+    predicted: str
+    probability: float
+    picture: str = ""
+
+    def __post_init__(self) -> None:
+        if self.picture and not self.picture.startswith(_PICTURES):
+            raise ValueError(f"a picture in a report must be a data URI, not {self.picture[:40]!r}")
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many examples of a class each part holds, in the order of `DataFacts.parts`."""
+
+    name: str
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FindingLine:
+    """Something the checks saw, one line with its reason."""
+
+    name: str
+    kind: str
+    severity: Severity
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the data are: `files` were seen, `bad` of them could not be used."""
+
+    how: str = ""
+    parts: tuple[str, ...] = ()
+    classes: tuple[ClassCount, ...] = ()
+    findings: tuple[FindingLine, ...] = ()
+    files: int = 0
+    bad: int = 0
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """The pretrained network, where it came from and where it was cut."""
+
+    name: str
+    licence: str = ""
+    source: str = ""
+    parameters: int | None = None
+    features: int | None = None
+    cut: str = ""
+    missing: tuple[str, ...] = ()
+    preprocessing: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What ran the frozen trunk; `check` says how far its numbers are from PyTorch's."""
+
+    name: str
+    precision: str = ""
+    device: str = ""
+    check: str = ""
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """Examples that went through the network in this run, and those whose features were already on disk."""
+
+    computed: int
+    found: int
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Wall-clock seconds of one stage; stages do not overlap and are listed in order."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the model was made: enough to repeat it and to know that the repetition is the same."""
+
+    backbone: BackboneFacts | None = None
+    head: str = ""
+    engine: EngineFacts | None = None
+    cache: CacheUse | None = None
+    stages: tuple[StageTime, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    seed: int | None = None
+    data_fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of code to copy."""
+
+    title: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Use:
+    """How to use the model, and its files as (name, what it is)."""
+
+    snippets: tuple[Snippet, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report. `title` names the data, `verdict` is one sentence, `command` repeats the run."""
+
+    title: str
+    verdict: str
+    when: str = ""
+    command: str = ""
+    headline: Headline | None = None
+    caveats: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    ladder: Ladder | None = None
+    classes: tuple[ClassScore, ...] = ()
+    confusion: Confusion | None = None
+    reliability: Reliability | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    data: DataFacts | None = None
+    made: Made | None = None
+    use: Use | None = None
+
+
+def data_uri(picture: bytes, kind: Literal["jpeg", "webp", "png"] = "jpeg") -> str:
+    """Return the bytes of a small picture as a data URI, the only form in which a report takes pictures."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+def render(page: Page) -> str:
+    """Return the report as one HTML document that needs nothing beside it: no network, no script, no file."""
+    from headstart.report.html import fill  # Jinja is loaded by those who render, not by those who describe
+
+    return fill(page)

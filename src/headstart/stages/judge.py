@@ -1,0 +1,154 @@
+"""judge: the final scores, made once. On a held-out test where there is one, else by corrected cross-validation.
+
+Without a test set each example is predicted by heads that did not see it. As the best of several settings was
+chosen on those very predictions, their score would be a little too good: the bootstrap bias corrected
+cross-validation of Tsamardinos, Greasidou and Borboudakis (2018, 1708.07180) chooses again in every resample and
+scores on what the resample left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads.linear import log_loss_N
+from headstart.metrics.interval import Measure, between, measured, resamples
+from headstart.stages.probe import Probe, Rung
+from headstart.stages.split import Index, Splits
+from headstart.tasks.task import Scoring
+
+Floats = NDArray[np.floating]
+Logits = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RungScore:
+    """A rung's headline measure on the examples that choices were made on.
+
+    Attributes:
+        gain: by how much more of these examples it got right than the rung below, paired; nan for the first.
+        error: standard error of the gain, over units.
+        better: whether the gain is above one standard error.
+    """
+
+    name: str
+    setting: str
+    headline: Measure
+    seconds: float
+    gain: float
+    error: float
+    better: bool
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of the shipped model.
+
+    Attributes:
+        measures: all measures, the headline first.
+        how: `test` (held out, judged once) or `cross-validation`.
+        rungs: the ladder.
+        rows: the example behind each row of `logits_NK`, one row an example.
+        logits_NK: predictions of examples that were not learned from, for figures and examples of mistakes.
+    """
+
+    measures: tuple[Measure, ...]
+    how: str
+    rungs: tuple[RungScore, ...]
+    rows: Index
+    logits_NK: Logits
+
+    @property
+    def headline(self) -> Measure:
+        return self.measures[0]
+
+
+def judge(
+    probe: Probe,
+    features_ND: Callable[[Index], Floats],
+    target_N: Index,
+    splits: Splits,
+    scoring: Scoring,
+    seed: int,
+) -> Scores:
+    """Score the shipped head and put intervals on everything.
+
+    Args:
+        probe: the rungs and the head.
+        features_ND: gives the features of examples; asked for the judged ones, once.
+        target_N: class indices.
+        splits: says what is judged.
+        scoring: the task's measures.
+        seed: fixes the resamples.
+    """
+    rungs = ladder(probe, target_N, splits, scoring, seed)
+    shipped = probe.rungs[-1]
+    if len(splits.judged):
+        logits_NK = probe.head.logits(features_ND(splits.judged))
+        measures = _on(logits_NK, splits.judged, target_N, splits, scoring, seed)
+        return Scores(measures, "test", rungs, splits.judged, logits_NK)
+    measures = corrected(shipped, probe.row_R, target_N, splits.unit, scoring, seed)
+    rows, first = np.unique(probe.row_R, return_index=True)
+    return Scores(measures, "cross-validation", rungs, rows, shipped.chosen_RK[first])
+
+
+def ladder(probe: Probe, target_N: Index, splits: Splits, scoring: Scoring, seed: int) -> tuple[RungScore, ...]:
+    """Score every rung where choices were made, and compare each with the one below it."""
+    out: list[RungScore] = []
+    below: NDArray[np.bool_] | None = None
+    for rung in probe.rungs:
+        headline = _on(rung.chosen_RK, probe.row_R, target_N, splits, scoring, seed)[0]
+        right_R = scoring.read(rung.chosen_RK, target_N[probe.row_R]).right_N
+        gain, error = (np.nan, np.nan) if below is None else paired(right_R, below, splits.unit[probe.row_R])
+        setting = rung.settings[rung.best]
+        out.append(RungScore(rung.name, setting, headline, rung.seconds, gain, error, not gain <= error))
+        below = right_R
+    return tuple(out)
+
+
+def paired(right_R: NDArray[np.bool_], below_R: NDArray[np.bool_], unit_R: Index) -> tuple[float, float]:
+    """Return the mean difference and its standard error, over units (copies and repeats are not independent)."""
+    number_R = np.unique(unit_R, return_inverse=True)[1]
+    size_U = np.bincount(number_R)
+    difference_U = np.bincount(number_R, right_R.astype(float) - below_R.astype(float)) / size_U
+    if len(difference_U) < 2:
+        return float(difference_U.mean()), float("inf")
+    return float(difference_U.mean()), float(difference_U.std(ddof=1) / np.sqrt(len(difference_U)))
+
+
+def _on(
+    logits_NK: Logits, rows: Index, target_N: Index, splits: Splits, scoring: Scoring, seed: int
+) -> tuple[Measure, ...]:
+    data = scoring.read(logits_NK, target_N[rows])
+    unit_N = np.unique(splits.unit[rows], return_inverse=True)[1].astype(np.intp)
+    units = int(unit_N.max()) + 1
+    return measured(
+        lambda weight_N: scoring.score(data, weight_N), unit_N, seed, dict.fromkeys(scoring.shares, units)
+    )
+
+
+def corrected(
+    rung: Rung, row_R: Index, target_N: Index, unit: Index, scoring: Scoring, seed: int
+) -> tuple[Measure, ...]:
+    """Return the measures of a rung with the choice among its settings paid for (BBC-CV)."""
+    target_R = target_N[row_R]
+    settings = [scoring.read(logits_RK.astype(np.float64), target_R) for logits_RK in rung.logits_SRK]
+    loss_SR = np.stack([log_loss_N(logits_RK.astype(np.float64), target_R) for logits_RK in rung.logits_SRK])
+    unit_R = np.unique(unit[row_R], return_inverse=True)[1]
+    units = int(unit_R.max()) + 1
+    drawn: list[Mapping[str, float]] = []
+    for counts in resamples(units, seed):
+        inside_R = counts[unit_R].astype(np.float64)
+        best = int((loss_SR @ inside_R).argmin())
+        left_out_R = (inside_R == 0).astype(np.float64)
+        if left_out_R.any():
+            drawn.append(scoring.score(settings[best], left_out_R))
+    names = drawn[0]
+    shares = dict.fromkeys(scoring.shares, units)
+    return tuple(
+        between(name, float(np.nanmean([d[name] for d in drawn])), [d[name] for d in drawn], shares.get(name))
+        for name in names
+    )

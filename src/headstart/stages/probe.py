@@ -1,0 +1,199 @@
+"""probe: the first rungs of the ladder, on cached features: majority guess, nearest neighbours, linear head.
+
+Every choice (number of neighbours, regularisation, temperature) is made on examples that the candidate was not
+fitted on. What later stages need to judge the choices, the held-out logits of every candidate, is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads import logistic, neighbours, ridge
+from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
+from headstart.stages.split import Index, Splits
+
+Logits = NDArray[np.float64]
+Clock = Callable[[], float]
+
+CLOSED_FORM_ROWS = 4000
+CLOSED_FORM_WORK = 2e12
+"""Above so many rows, or multiply-adds for the whole grid (about 20 s on two cores), the head is closed-form."""
+_STEPS = 100  # L-BFGS evaluations that a grid typically takes
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: its candidates, and the one that was chosen.
+
+    Attributes:
+        name: what the field calls it.
+        settings: the candidates, in words.
+        logits_SRK: held-out logits of each candidate, its temperature applied.
+        temperatures: the temperature of each candidate.
+        best: position of the candidate with the least held-out log loss.
+        seconds: what the rung took.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    logits_SRK: NDArray[np.float32]
+    temperatures: tuple[float, ...]
+    best: int
+    seconds: float
+
+    @property
+    def chosen_RK(self) -> Logits:
+        """The held-out logits of the chosen candidate."""
+        return self.logits_SRK[self.best].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What probing found.
+
+    Attributes:
+        rungs: cheapest first; the last one, the linear head, is what can be shipped.
+        row_R: the example behind each held-out row; with repeated cross-validation one comes several times.
+        head: the chosen linear head, fitted on all training examples.
+        solver: how it was fitted, in words.
+    """
+
+    rungs: tuple[Rung, ...]
+    row_R: Index
+    head: LinearHead
+    solver: str
+
+
+@dataclass(frozen=True)
+class _Problem:
+    features_ND: NDArray[np.float32]
+    target_N: Index
+    classes: int
+    splits: Splits
+
+    @property
+    def row_R(self) -> Index:
+        return np.concatenate([held for _, held in self.splits.folds])
+
+
+def probe(
+    features_ND: NDArray[np.float32],
+    target_N: Index,
+    classes: int,
+    splits: Splits,
+    clock: Clock,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Probe:
+    """Climb the rungs that need nothing but features.
+
+    Args:
+        features_ND: pooled features of every example, judged ones included (they are not looked at here).
+        target_N: class indices.
+        classes: number of classes.
+        splits: folds to choose by.
+        clock: seconds, for the rungs' times.
+        advance: called with 1 after each rung.
+
+    Returns:
+        The rungs and the chosen head. Deterministic.
+    """
+    problem = _Problem(features_ND, target_N, classes, splits)
+    rungs = []
+    for name, settings, candidates in (
+        ("majority guess", ("class shares",), _guess),
+        ("nearest neighbours", tuple(f"k={k}" for k in neighbours.GRID), _near),
+    ):
+        rungs.append(_rung(problem, name, settings, candidates, clock))
+        advance(1)
+    solver, settings, candidates, fit = _linear(problem)
+    rungs.append(_rung(problem, "linear head", settings, candidates, clock))
+    last = rungs[-1]
+    head = fit(last.best).with_temperature(last.temperatures[last.best])
+    advance(1)
+    return Probe(tuple(rungs), problem.row_R, head, solver)
+
+
+Candidates = Callable[[_Problem], NDArray[np.float64]]
+
+
+def _rung(problem: _Problem, name: str, settings: Sequence[str], candidates: Candidates, clock: Clock) -> Rung:
+    start = clock()
+    logits_SRK = candidates(problem)
+    target_R = problem.target_N[problem.row_R]
+    temperatures = [fit_temperature(l_RK, target_R) for l_RK in logits_SRK]
+    logits_SRK = logits_SRK / np.asarray(temperatures)[:, None, None]
+    losses = [float(log_loss_N(l_RK, target_R).mean()) for l_RK in logits_SRK]
+    best = int(np.argmin(losses))
+    kept = logits_SRK.astype(np.float32)
+    return Rung(name, tuple(settings), kept, tuple(temperatures), best, clock() - start)
+
+
+def _guess(problem: _Problem) -> NDArray[np.float64]:
+    rows = []
+    for fit, held in problem.splits.folds:
+        share_K = np.bincount(problem.target_N[fit], minlength=problem.classes) + 1.0
+        rows.append(np.broadcast_to(np.log(share_K / share_K.sum()), (len(held), problem.classes)))
+    return np.concatenate(rows)[None]
+
+
+def _near(problem: _Problem) -> NDArray[np.float64]:
+    x, y = problem.features_ND, problem.target_N
+    folds = [neighbours.vote(x[held], x[fit], y[fit], problem.classes) for fit, held in problem.splits.folds]
+    return np.stack([np.concatenate(rows) for rows in zip(*folds, strict=True)])
+
+
+def _linear(
+    problem: _Problem,
+) -> tuple[str, tuple[str, ...], Candidates, Callable[[int], LinearHead]]:
+    n, d = len(problem.splits.train), problem.features_ND.shape[1]
+    work = 4.0 * n * min(n, d) * problem.classes * len(logistic.GRID) * _STEPS * len(problem.splits.folds)
+    if n > CLOSED_FORM_ROWS or work > CLOSED_FORM_WORK:
+        settings = tuple(f"penalty={p:g}" for p in ridge.GRID)
+        return "closed-form ridge regression", settings, _ridge_folds, lambda s: _ridge_head(problem, s)
+    settings = tuple(f"C={c:g}" for c in logistic.GRID)
+    return "L2 logistic regression (L-BFGS)", settings, _logistic_folds, lambda s: _logistic_head(problem, s)
+
+
+def _logistic_folds(problem: _Problem) -> NDArray[np.float64]:
+    x, y = problem.features_ND, problem.target_N
+    folds = []
+    for fit, held in problem.splits.folds:
+        heads = logistic.fit_logistic(x[fit], y[fit], problem.classes, tolerance=1e-4)
+        folds.append(np.stack([h.logits(x[held]) for h in heads]))
+    return np.concatenate(folds, axis=1)
+
+
+def _logistic_head(problem: _Problem, setting: int) -> LinearHead:
+    train = problem.splits.train
+    grid = logistic.GRID[setting : setting + 1]
+    return logistic.fit_logistic(problem.features_ND[train], problem.target_N[train], problem.classes, grid)[0]
+
+
+def _ridge_sums(problem: _Problem, rows: Index) -> ridge.Sums:
+    def blocks() -> Iterator[tuple[NDArray[np.float32], Index]]:
+        for start in range(0, len(rows), _BLOCK):
+            at = rows[start : start + _BLOCK]
+            yield problem.features_ND[at], problem.target_N[at]
+
+    return ridge.accumulate(blocks(), problem.features_ND.shape[1], problem.classes)
+
+
+def _ridge_folds(problem: _Problem) -> NDArray[np.float64]:
+    folds = []
+    total = _ridge_sums(problem, problem.splits.train)
+    for fit, held in problem.splits.folds:
+        inside = len(fit) + len(held) == len(problem.splits.train)
+        sums = total - _ridge_sums(problem, held) if inside else _ridge_sums(problem, fit)
+        heads = ridge.fit_ridge(sums)
+        folds.append(np.stack([h.logits(problem.features_ND[held]) for h in heads]))
+    return np.concatenate(folds, axis=1)
+
+
+def _ridge_head(problem: _Problem, setting: int) -> LinearHead:
+    sums = _ridge_sums(problem, problem.splits.train)
+    return ridge.fit_ridge(sums, ridge.GRID[setting : setting + 1])[0]

@@ -1,0 +1,160 @@
+"""split: which examples choose, which are judged, and which folds take turns.
+
+Copies of one picture are one unit and never lie on both sides of a split.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.examples import Part
+from headstart.errors import DataError
+
+Index = NDArray[np.intp]
+
+FOLDS = 5
+HOLD_OUT_FROM = 2000
+"""From so many examples on, a fifth is held out for the final judgement; below, every example is needed twice."""
+HOLD_OUT_SHARE = 0.2
+REPEAT_BELOW = 1000
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Positions into the examples.
+
+    Attributes:
+        train: what heads are fitted on, in the end.
+        judged: the held-out test, looked at once; empty when the judgement is made by cross-validation.
+        folds: (fit, held) pairs, all inside `train`; choices are made on the held examples.
+        unit: for every example the number of the unit (a picture with its copies) that it belongs to.
+        given_valid: how many of `train` were given as a validation set.
+        how: for the report, how choices were made and what was judged.
+    """
+
+    train: Index
+    judged: Index
+    folds: tuple[tuple[Index, Index], ...]
+    unit: Index
+    given_valid: int
+    how: str
+
+
+def units(count: int, pairs: Iterable[tuple[int, int]]) -> Index:
+    """Number the units that pairs of copies make of `count` examples."""
+    parent = list(range(count))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for a, b in pairs:
+        a, b = sorted((root(a), root(b)))
+        parent[b] = a
+    return np.unique([root(i) for i in range(count)], return_inverse=True)[1].astype(np.intp)
+
+
+def split(parts: list[Part], target: Index, unit: Index, seed: int) -> Splits:
+    """Divide the examples.
+
+    Args:
+        parts: the part each example was given in.
+        target: class indices.
+        unit: unit numbers, from `units`.
+        seed: fixes what is drawn.
+
+    Raises:
+        DataError: a class has too little to learn from.
+    """
+    at = {p: np.asarray([i for i, q in enumerate(parts) if q == p], np.intp) for p in ("", "train", "valid", "test")}
+    train = np.sort(np.concatenate([at[""], at["train"]]))
+    valid, test = at["valid"], at["test"]
+    if not len(train):
+        raise DataError(
+            "There is nothing to train on.",
+            found=f"{len(valid)} validation and {len(test)} test examples",
+            hint="Put labelled examples into train/.",
+        )
+    if len(valid) and len(test):
+        how = f"choices were made on the {len(valid)} validation examples; the {len(test)} test examples were judged once, at the end"
+        both = np.sort(np.concatenate([train, valid]))
+        return Splits(both, test, ((train, valid),), unit, len(valid), how)
+    if len(valid) or len(test):
+        judged, name = (test, "test") if len(test) else (valid, "validation")
+        folds = cross_validation(train, target, unit, seed)
+        how = f"choices were made by cross-validation inside the {len(train)} training examples; the {len(judged)} {name} examples were judged once, at the end"
+        return Splits(train, judged, folds, unit, 0, how)
+    if len(train) >= HOLD_OUT_FROM:
+        judged, rest = _held_out(train, target, unit, seed)
+        folds = cross_validation(rest, target, unit, seed)
+        how = f"{len(judged)} of the {len(train)} examples, drawn at the start, were held out and judged once, at the end; choices were made by cross-validation inside the others"
+        return Splits(rest, judged, folds, unit, 0, how)
+    folds = cross_validation(train, target, unit, seed)
+    how = f"each of the {len(train)} examples was judged by heads that had not seen it (cross-validation), corrected for having chosen the best (BBC-CV)"
+    return Splits(train, np.empty(0, np.intp), folds, unit, 0, how)
+
+
+def cross_validation(
+    train: Index, target: Index, unit: Index, seed: int
+) -> tuple[tuple[Index, Index], ...]:
+    """Return repeated stratified folds over whole units.
+
+    Three repeats of five folds below 1000 examples, one above. A class with fewer than five units gives the
+    number of folds, down to two; a class with a single unit is always in the fitted part.
+
+    Raises:
+        DataError: fewer than two classes have two units.
+    """
+    sizes = sorted(len(set(unit[train[target[train] == k]])) for k in np.unique(target[train]))
+    several = [s for s in sizes if s > 1]
+    if len(several) < 2:
+        raise DataError(
+            "Too few examples: at least two classes need two different examples each.",
+            found=f"classes with {', '.join(map(str, sizes))} different example(s)",
+            hint="Add examples; copies of one picture count once.",
+        )
+    folds = max(2, min(FOLDS, several[0]))
+    repeats = REPEATS if len(train) < REPEAT_BELOW else 1
+    out = []
+    for repeat in range(repeats):
+        fold = deal(train, target, unit, folds, np.random.default_rng([seed, 0xF01D, repeat]))
+        out += [(train[fold != f], train[fold == f]) for f in range(folds)]
+    return tuple(out)
+
+
+def deal(train: Index, target: Index, unit: Index, folds: int, rng: np.random.Generator) -> Index:
+    """Deal units to folds, large ones first, each to the fold that has least of its class.
+
+    Returns the fold of each example, -1 for the only unit of a class.
+    """
+    members: dict[int, list[int]] = {}
+    for position, i in enumerate(train):
+        members.setdefault(int(unit[i]), []).append(position)
+    order = [list(members)[j] for j in rng.permutation(len(members))]
+    order.sort(key=lambda u: -len(members[u]))
+    label = {u: int(np.bincount(target[train[members[u]]]).argmax()) for u in order}
+    many = Counter(label.values())
+    held = np.zeros((folds, int(target.max()) + 1), np.intp)
+    fold = np.full(len(train), -1, np.intp)
+    for u in order:
+        k = label[u]
+        if many[k] == 1:
+            continue
+        f = min(range(folds), key=lambda f: (held[f, k], held[f].sum(), f))
+        held[f, k] += len(members[u])
+        fold[members[u]] = f
+    return fold
+
+
+def _held_out(train: Index, target: Index, unit: Index, seed: int) -> tuple[Index, Index]:
+    rng = np.random.default_rng([seed, 0x7E57])
+    fold = deal(train, target, unit, round(1 / HOLD_OUT_SHARE), rng)
+    return train[fold == 0], train[fold != 0]

@@ -1,0 +1,57 @@
+"""Image classification: one label a picture."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+
+from headstart.backbones.backbone import Backbone, from_pixels
+from headstart.backbones.images import open_image_backbone
+from headstart.data.pictures import inspect_picture
+from headstart.data.pixels import load_pixels
+from headstart.metrics import labels
+from headstart.tasks.task import Load, Scoring, Task
+
+_THUMBNAIL = 192
+
+
+def _load(backbone: Backbone) -> Load:
+    return partial(load_pixels, preprocess=backbone.preprocess)
+
+
+def _network(backbone: Backbone) -> object:
+    return from_pixels(backbone.trunk, backbone.preprocess)
+
+
+def thumbnail(data: bytes) -> str:
+    """Return a small JPEG of a picture as a data URI, its longer side 192 px at most."""
+    from PIL import Image, ImageOps
+
+    from headstart.report import data_uri
+
+    with Image.open(io.BytesIO(data)) as opened:
+        opened.draft("RGB", (2 * _THUMBNAIL, 2 * _THUMBNAIL))
+        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=78)
+    return data_uri(out.getvalue())
+
+
+IMAGE_CLASSIFICATION = Task(
+    name="image-classification",
+    noun="picture",
+    inspect=inspect_picture,
+    backbone=open_image_backbone,
+    load=_load,
+    network=_network,
+    scoring=Scoring(
+        read=labels.Labelled.of,
+        score=labels.scores,
+        explained=labels.EXPLAINED,
+        shares=labels.SHARES,
+        lower=("log loss", "calibration error"),
+    ),
+    draw=thumbnail,
+    endings=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jfif", ".mpo"),
+)

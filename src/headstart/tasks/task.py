@@ -1,0 +1,69 @@
+"""A task is a record: everything that differs between tasks, and nothing that does not.
+
+Stages take what they need of it as arguments and never ask which task it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.backbones.backbone import Backbone
+from headstart.data.check import Inspect
+from headstart.metrics.labels import Labelled
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How predictions are scored.
+
+    Attributes:
+        read: (logits_NK, target_N) -> predictions beside the truth.
+        score: (predictions, weight_N) -> measures, the headline first.
+        explained: each measure in one plain line.
+        shares: measures that are a plain share of the examples.
+        lower: measures of which less is better.
+    """
+
+    read: Callable[[NDArray[np.floating], NDArray[np.integer]], Labelled]
+    score: Callable[[Labelled, NDArray[np.floating]], dict[str, float]]
+    explained: Mapping[str, str]
+    shares: tuple[str, ...]
+    lower: tuple[str, ...]
+
+
+class Load(Protocol):
+    """bytes of an example -> the network's input. Raises DataError for what cannot be decoded."""
+
+    def __call__(self, data: bytes, /) -> NDArray[np.generic]: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        name: as `--task` and `scores.json` have it.
+        noun: what one example is called.
+        inspect: looks at one example before anything is trained.
+        backbone: opens a pretrained network by what the user wrote.
+        load: a backbone -> the function that makes its inputs.
+        network: a backbone -> the network from such inputs to features_ND.
+        scoring: how predictions are scored.
+        draw: bytes of an example -> how the report shows it, a data URI.
+        endings: file endings that a folder given to `predict` is searched for.
+    """
+
+    name: str
+    noun: str
+    inspect: Inspect
+    backbone: Callable[[str], Backbone]
+    load: Callable[[Backbone], Load]
+    network: Callable[[Backbone], Any]
+    scoring: Scoring
+    draw: Callable[[bytes], str]
+    endings: Sequence[str]
