@@ -83,6 +83,7 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(temporary)
         for file in temporary.rglob("*"):
+            file.chmod(0o755 if file.is_dir() else 0o644)  # safetensors writes files that only their owner reads
             _sync(file)
         temporary.chmod(0o755)
         if path.exists():

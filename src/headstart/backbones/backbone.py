@@ -22,11 +22,13 @@ class Saved:
 
     Attributes:
         library: the package that loads it.
-        code: Python that, run beside the model folder, defines `model` in eval mode, giving logits_NK.
+        code: Python that, run inside the model folder, defines `model` in eval mode: normalised x_N3HW -> logits_NK.
+        model: the network that was written.
     """
 
     library: str
     code: str
+    model: nn.Module = field(repr=False)
 
 
 Save = Callable[[Path, tuple[str, ...], NDArray[np.float64], NDArray[np.float64]], Saved]
@@ -89,11 +91,11 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def from_pixels(trunk: nn.Module, preprocess: Preprocess) -> nn.Module:
-    """Return the trunk with its normalisation in front: pixels_N3HW in uint8 -> features_ND.
+def from_pixels(network: nn.Module, preprocess: Preprocess) -> nn.Module:
+    """Return a network with its normalisation in front: pixels_N3HW in uint8 -> what the network gives.
 
     Inside the network the normalisation costs nothing (engines fold it into the first convolution), pixels travel
-    as bytes, and it cannot be forgotten.
+    as bytes, and it cannot be forgotten. Of an output record (transformers) the first entry is given.
     """
     import torch
     from torch import nn
@@ -104,14 +106,14 @@ def from_pixels(trunk: nn.Module, preprocess: Preprocess) -> nn.Module:
 
         def __init__(self) -> None:
             super().__init__()
-            self.trunk = trunk
+            self.network = network
             self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1) * 255)
             self.register_buffer("scale", 1 / (torch.tensor(preprocess.std).view(1, 3, 1, 1) * 255))
 
         def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
-            x_N3HW = (pixels_N3HW.float() - self.mean) * self.scale
-            features: torch.Tensor = self.trunk(x_N3HW)
-            return features
+            out = self.network((pixels_N3HW.float() - self.mean) * self.scale)
+            first: torch.Tensor = out if isinstance(out, torch.Tensor) else out[0]
+            return first
 
     return freeze(FromPixels())
 

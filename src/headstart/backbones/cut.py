@@ -1,9 +1,8 @@
 """The cut: an image network taken apart, by torch.fx, into a frozen trunk and a trainable top.
 
-Sources: torch.fx (Reed et al., MLSys 2022), traced as timm and torchvision do, so nodes have the names of
-`torchvision.models.feature_extraction`; liveness analysis for the places. Halves share their modules with the
-network: training a top trains the network. Dropout and BatchNorm modules obey `top.train()`; what a forward
-does by its own `self.training` (timm's DropPath) stays off.
+Sources: torch.fx (Reed et al., MLSys 2022), traced as timm and torchvision do, so with the node names of
+`torchvision.models.feature_extraction`; liveness analysis. Halves share their modules with the network:
+training a top trains it. Dropout and BatchNorm modules obey `top.train()`; timm's DropPath stays off.
 """
 
 from __future__ import annotations
@@ -54,10 +53,7 @@ class Halves:
 
 @dataclass(frozen=True)
 class Below:
-    """What is left below layers without weights: x_N3HW -> maps_NCHW, maps_NHWC, tokens_NLC or features_NC.
-
-    `create_feature_extractor(the whole, {name: "maps"})` of torchvision or timm makes the same.
-    """
+    """What is below layers without weights; `create_feature_extractor(whole, {name: "maps"})` gives it."""
 
     name: str
     network: fx.GraphModule
@@ -87,9 +83,9 @@ def trace(network: nn.Module) -> fx.GraphModule:
     try:
         graph: fx.Graph = tracer.trace(network, concrete_args={p.name: p.default for p in others} or None)
     except Exception as error:  # a forward can fail on a proxy in any way
+        what = "The network cannot be traced, so not cut: train all of it, or a head on its output."
         found = f"{type(network).__name__} raises {type(error).__name__}: {error}"
-        hint = "Train all of it, or a head on its output."
-        raise BackboneError("The network cannot be traced, so not cut.", found=found, hint=hint) from error
+        raise BackboneError(what, found=found) from error
     spare = [n for n in graph.nodes if n.op == "placeholder" and n.target[0] != "*"][1:]
     for node in spare:  # fx leaves such an argument, and an assertion that it has its default
         spare.extend(node.users)
@@ -123,7 +119,7 @@ def cuts(graph_module: fx.GraphModule, example_N3HW: Tensor) -> tuple[Cut, ...]:
     last = {unit: index for index, node in enumerate(nodes) for unit in node.meta["units"]}
     ends = {index: unit for unit, index in last.items()}  # the innermost comes last, and names the place
     pooled = max((index for index, weighs in enumerate(heavy) if weighs), default=1) - 1
-    activations = _activations(graph_module, {*ends, pooled}, example_N3HW)
+    activations = _activations(graph_module, {*ends, pooled, len(nodes) - 2}, example_N3HW)
     if (vector := activations[pooled]) and sum(side > 1 for side in vector.meta["shape"][1:]) == 1:
         ends.setdefault(pooled, _name(nodes, vector))
     places = [place for place in sorted(ends) if activations[place] is not None]
@@ -165,10 +161,11 @@ def split(graph_module: fx.GraphModule, cut: Cut) -> Halves:
 
 
 def below_missing(graph_module: fx.GraphModule, missing: Collection[str], example_N3HW: Tensor) -> Below:
-    """Return the network up to just below its first layer without weights; all layers above have none either.
+    """Return the network below its layers without weights: x_N3HW -> maps_NCHW, maps_NHWC or tokens_NLC.
 
-    It goes back over nodes that need none (flatten, dropout, adaptive pooling) to the last maps or tokens, if
-    any. `missing` holds state-dict keys; those that the graph does not read do not count.
+    It goes back over nodes that need none (flatten, dropout, adaptive pooling) to the last maps or tokens; if
+    it has pooled by then, it gives features_NC. `missing` are state-dict keys; those not in the graph do not
+    count. Layers without weights are not run: they may be on the meta device.
 
     Raises:
         BackboneError: layers with weights come after the first one without, or none come before it.
@@ -186,8 +183,7 @@ def below_missing(graph_module: fx.GraphModule, missing: Collection[str], exampl
     found = [(i, node) for i in reversed(range(start, first)) if (node := activations[i]) is not None]
     if kept or not found:
         what = "The weights that are missing are not the last layers of this network."
-        few, more = ", ".join(sorted(lost)[:4]), ", ".join(kept[:4])
-        gap = f"no weights for {few}" + f"; weights for {more}, above them" * bool(more)
+        gap = f"none for {', '.join(sorted(lost)[:4])}, but for {', '.join(kept[:4]) or 'nothing'} above them"
         raise BackboneError(what, found=gap, hint="Take a complete weights file, or its own architecture.")
     place, value = next(((i, node) for i, node in found if _is_map(graph_module, node)), found[0])
     return Below(_name(nodes, value), _upto(graph_module, place, value))
@@ -216,7 +212,7 @@ def _activations(graph: fx.GraphModule, places: set[int], example_N3HW: Tensor) 
     """Run one image, then two; note in the nodes that cross how they do; return what crosses each place."""
     nodes, size = list(graph.graph.nodes), example_N3HW.shape[1:]
     watched = list({node for place in places for node in _crossing(nodes, place)})
-    watch, noise = _upto(graph, len(nodes) - 2, watched), torch.Generator().manual_seed(0)
+    watch, noise = _upto(graph, max(places, default=0), watched), torch.Generator().manual_seed(0)
     try:
         with torch.no_grad():
             ones, twos = (watch(torch.randn(n, *size, generator=noise).to(example_N3HW)) for n in (1, 2))

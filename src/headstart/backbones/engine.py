@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import EngineError, UsageError
-from headstart.store import write_folder
+from headstart.store import load_json, save_json, write_folder
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +86,7 @@ class OpenVinoEngine:
     def __init__(self, model: Any, precision: str, threads: int) -> None:
         import openvino
 
-        self.name = f"openvino {openvino.__version__} {precision}"
+        self.name = f"openvino {openvino.__version__.partition('-')[0]} {precision}"
         self.precision = precision
         settings = {
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
@@ -127,8 +127,7 @@ def to_openvino(network: nn.Module, example: torch.Tensor) -> Any:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             traced = torch.jit.freeze(torch.jit.trace(network, example, check_trace=False))
-            model = openvino.convert_model(traced)
-        model.reshape(list(example.shape))
+            model = openvino.convert_model(traced, input=[(list(example.shape), example.numpy().dtype.type)])
     except Exception as error:  # whatever a converter meets in a foreign network: PyTorch can still run it
         raise EngineError("OpenVINO cannot run this network.", found=str(error)[:300]) from error
     return model
@@ -155,13 +154,30 @@ class Chosen:
     """An engine, and how close it came to the reference.
 
     Attributes:
-        cosine: least cosine similarity with PyTorch fp32 over the pictures looked at; 1.0 for the reference.
+        cosine: least cosine similarity with PyTorch fp32 over the inputs looked at; 1.0 for the reference.
         note: why a faster one was not taken; empty when none was refused.
     """
 
     engine: Engine
     cosine: float
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What an earlier run chose: the name of the engine, its cosine, and the note."""
+
+    name: str
+    cosine: float
+    note: str
+
+
+def recalled(keep: Path, precision: Precision) -> Recalled | None:
+    """Return what `choose` kept for this precision, if it did: the next run chooses the same, unasked."""
+    path = keep / f"{precision}.json"
+    if device() != "cpu" or not path.exists():
+        return None
+    return Recalled(**load_json(path))
 
 
 def choose(
@@ -185,20 +201,43 @@ def choose(
     if place != "cpu":
         low = precision != "fp32" and place == "cuda"
         return Chosen(TorchEngine(network.to(place), place, "bf16" if low else "fp32"), 1.0)
+    earlier = recalled(keep, precision) if keep else None
+    chosen = _compared(network, sample, precision, threads, keep, earlier)
+    if keep and not earlier:
+        save_json(keep / f"{precision}.json", asdict(Recalled(chosen.engine.name, chosen.cosine, chosen.note)))
+    return chosen
+
+
+def _compared(
+    network: nn.Module,
+    sample: Sequence[Array],
+    precision: Precision,
+    threads: int,
+    keep: Path | None,
+    earlier: Recalled | None,
+) -> Chosen:
     reference = TorchEngine(network)
+    if earlier and earlier.name == reference.name:
+        return Chosen(reference, earlier.cosine, earlier.note)
     try:
         model = _converted(network, sample[0], keep)
     except EngineError as error:
         return Chosen(reference, 1.0, f"{error.what} {error.found}".strip())
     wanted = [precision] if precision != "auto" else ["bf16", "fp32"] if native_bf16() else ["fp32"]
-    truth = np.stack(list(reference.run(sample)))
+    truth = None if earlier else np.stack(list(reference.run(sample)))
     note = ""
     for each in wanted:
-        engine = OpenVinoEngine(model, each, threads)
-        cosine = least_cosine(np.stack(list(engine.run(sample))), truth)
-        if cosine >= LEAST_COSINE[each]:
-            return Chosen(engine, cosine, note)
-        note = f"OpenVINO {each} was refused: cosine {cosine:.5f} with PyTorch, {LEAST_COSINE[each]} needed"
+        try:
+            engine = OpenVinoEngine(model, each, threads)
+        except RuntimeError as error:  # an operation that this CPU's plugin lacks
+            return Chosen(reference, 1.0, f"OpenVINO cannot run this network: {str(error).splitlines()[-1][:200]}")
+        if earlier and engine.name == earlier.name:
+            return Chosen(engine, earlier.cosine, earlier.note)
+        if truth is not None:
+            cosine = least_cosine(np.stack(list(engine.run(sample))), truth)
+            if cosine >= LEAST_COSINE[each]:
+                return Chosen(engine, cosine, note)
+            note = f"OpenVINO {each} was refused: cosine {cosine:.5f} with PyTorch, {LEAST_COSINE[each]} needed"
     return Chosen(reference, 1.0, note)
 
 

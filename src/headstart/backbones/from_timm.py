@@ -258,7 +258,7 @@ def save(
         "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))\n"
         'labels = model.pretrained_cfg["label_names"]'
     )
-    return Saved("timm", code)
+    return Saved("timm", code, model)
 
 
 def _fill(head: nn.Module, weight_KD: torch.Tensor, bias_K: torch.Tensor) -> None:

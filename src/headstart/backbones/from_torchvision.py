@@ -155,4 +155,4 @@ def _save(
         'model.load_state_dict(load_file("model.safetensors"))\n'
         "model = model.eval()"
     )
-    return Saved("torchvision", code)
+    return Saved("torchvision", code, model)

@@ -190,4 +190,4 @@ def save(
         'processor = AutoImageProcessor.from_pretrained(".")\n'
         "labels = [model.config.id2label[i] for i in range(model.config.num_labels)]"
     )
-    return Saved("transformers", code)
+    return Saved("transformers", code, model)

@@ -59,16 +59,29 @@ def open_weights(name: str) -> Backbone:
     if not path.is_file():
         raise UsageError(f"There is no weights file {file}.", hint="Write ARCHITECTURE@PATH/TO/weights.safetensors.")
     state = read_state(path)
-    fits = [_fit(each, architecture, state) for each in _libraries(library, architecture)]
-    best = min(fits, key=lambda fit: fit.misfit)
+    best = _best(library, architecture, state, path.name)
+    return _with(best.library, architecture, state, best.missing, name, f"local file {path.name}")
+
+
+def check_fit(architecture: str, path: Path) -> Fit:
+    """Say how a weights file fits an architecture, without building anything.
+
+    Raises:
+        BackboneError: it does not.
+    """
+    return _best("", architecture, read_state(path), path.name)
+
+
+def _best(library: str, architecture: str, state: State, file: str) -> Fit:
+    best = min((_fit(each, architecture, state) for each in _libraries(library, architecture)), key=lambda f: f.misfit)
     if best.unexpected or len(best.missing) > best.size // 2:
         raise BackboneError(
-            f"{path.name} does not hold the weights of {architecture}.",
+            f"{file} does not hold the weights of {architecture}.",
             found=f"{len(best.missing)} of {best.size} tensors missing ({_few(best.missing)}), "
             f"{len(best.unexpected)} unknown ({_few(best.unexpected)})",
             hint="Is it another architecture, or another library's names? Say timm:… or torchvision:…",
         )
-    return _with(best.library, architecture, state, best.missing, name, f"local file {path.name}")
+    return best
 
 
 def open_folder(folder: Path, name: str) -> Backbone:

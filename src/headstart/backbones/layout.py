@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,21 +103,22 @@ class BelowTop:
         bias_K: NDArray[np.float64],
     ) -> Saved:
         """Write trunk and head, and say how they are put together again."""
-        state = {BODY + k: v for k, v in self.trunk.body.state_dict().items()}  # type: ignore[union-attr, operator]
-        state |= {f"head.{k}": v for k, v in linear(weight_DK, bias_K).state_dict().items()}
-        write(state, folder, library, architecture, labels)
+        from torch import nn
+
+        head = linear(weight_DK, bias_K)
+        body: Any = self.trunk.body
+        state = {BODY + k: v for k, v in body.state_dict().items()}
+        write(state | {f"head.{k}": v for k, v in head.state_dict().items()}, folder, library, architecture, labels)
         imports, build = _BUILD[library]
-        return Saved(
-            library,
-            _CODE.format(
-                imports=imports,
-                build=build.format(architecture=architecture),
-                node=self.node,
-                dim=len(weight_DK),
-                classes=len(labels),
-                pool=self.pool,
-            ),
+        code = _CODE.format(
+            imports=imports,
+            build=build.format(architecture=architecture),
+            node=self.node,
+            dim=len(weight_DK),
+            classes=len(labels),
+            pool=self.pool,
         )
+        return Saved(library, code, nn.Sequential(self.trunk, head))
 
 
 def below_top(network: nn.Module, missing: Collection[str], preprocess: Preprocess) -> BelowTop:

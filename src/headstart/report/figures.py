@@ -100,7 +100,7 @@ GUTTER = 9.0
 def ladder(rungs: Sequence[Rung], share: bool = True, height: int = 260) -> Stairs:
     """Place the rungs side by side in the order they were climbed, their scores upwards."""
     drawn = [(i, r.headline, r.headline.value) for i, r in enumerate(rungs) if known(r.headline.value)]
-    marks = _marks([e for _, e, _ in drawn])
+    marks = _marks([e for _, e, _ in drawn], share)
     scale = Scale(marks[0], marks[-1], height - 40, 24)
     column = (100 - GUTTER) / max(1, len(rungs))
     points = tuple(_point(i, GUTTER + column * (i + 0.5), e, value, scale) for i, e, value in drawn)
@@ -109,16 +109,15 @@ def ladder(rungs: Sequence[Rung], share: bool = True, height: int = 260) -> Stai
     return Stairs(height, GUTTER, axis, points, tuple(pairwise(seen)))
 
 
-def _marks(scores: Sequence[Estimate]) -> tuple[float, ...]:
+def _marks(scores: Sequence[Estimate], share: bool) -> tuple[float, ...]:
     """Return the axis: it leaves out the lowest score when that one would crush the others together."""
-    spans = [_span(e) for e in sorted(scores, key=lambda e: e.value or 0.0)]
-    if not spans:
-        return 0.0, 1.0
+    spans = [_span(e) for e in sorted(scores, key=lambda e: e.value or 0.0)] or [(0.0, 1.0)]
+    low, high = min(a for a, _ in spans), max(b for _, b in spans)
     if len(spans) > 2:
-        low, high = min(a for a, _ in spans[1:]), max(b for _, b in spans)
-        if high - spans[0][0] > 4 * (high - low) and spans[0][1] < low:
-            return ticks(low, high)
-    return ticks(min(a for a, _ in spans), max(b for _, b in spans))
+        rest = min(a for a, _ in spans[1:])
+        if spans[0][1] < rest and high - low > 4 * (high - rest):
+            low = rest
+    return tuple(t for t in ticks(low, high) if 0 <= t <= 1 or not share)
 
 
 def _span(e: Estimate) -> tuple[float, float]:
@@ -194,6 +193,7 @@ def wilson(share: float, examples: int, z: float = 1.96) -> tuple[float, float]:
     """Return Wilson's 95% interval of a share seen in `examples` independent cases."""
     if examples <= 0:
         return 0.0, 1.0
+    share = min(1.0, max(0.0, share))
     weight = 1 + z * z / examples
     middle = (share + z * z / (2 * examples)) / weight
     half = z * math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2) / weight

@@ -53,10 +53,15 @@ def interval(estimate: Estimate, share: bool = True, joint: str = DASH) -> str:
     """
     if not (known(estimate.low) and known(estimate.high)):
         return ""
-    low, high = amount(estimate.low, share), amount(estimate.high, share)
+    low, high = (_end(e, share) for e in (estimate.low, estimate.high))
     if low == high:
         return ""
     return f"{low if joint != DASH else low.removesuffix('%')}{joint}{high}"
+
+
+def _end(value: float, share: bool) -> str:
+    """Write an end of an interval; being an estimate itself, it is simply rounded."""
+    return f"{value:.1%}".replace("100.0%", "100%") if share else number(value)
 
 
 def count(value: int | None) -> str:

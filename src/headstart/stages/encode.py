@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart import cache
-from headstart.backbones.engine import Array, Chosen, Engine
+from headstart.backbones.engine import Array, Chosen, Engine, Recalled
 from headstart.data.examples import Content
 from headstart.data.pixels import decoding_thread
 from headstart.errors import DataError
@@ -64,6 +63,7 @@ class Features:
 def encode(
     items: Sequence[Item],
     load: Load,
+    known: Recalled | None,
     choose: Callable[[Sequence[Array]], Chosen],
     key: Callable[[str], str],
     root: Path,
@@ -76,6 +76,7 @@ def encode(
     Args:
         items: the examples.
         load: bytes -> the network's input. Raises DataError for what cannot be decoded; called in threads.
+        known: the engine that an earlier run took, if one did; where its space lacks nothing, none is built.
         choose: given some inputs, takes an engine.
         key: name of the engine -> name of the cache's space.
         root: folder of the cache.
@@ -84,43 +85,71 @@ def encode(
         threads: decoding threads, beside the engine's own.
 
     Raises:
+        DataError: nothing can be decoded.
         StoreError: the cache cannot be written; the finished shards stay.
     """
+    digests = [item.digest for item in items]
+    if known:
+        space = cache.open_space(root, key(known.name))
+        if not cache.missing(space, digests):
+            return _features(items, space, known, computed=0, building=0.0)
     start = clock()
-    chosen = choose(_sample(items, load))
+    inputs = sample([item.content for item in items], load)
+    if not inputs:
+        raise DataError("None of the examples can be decoded.", found=f"{len(items)} examples")
+    chosen = choose(inputs)
     building = clock() - start
-    space = cache.open_space(root, key(chosen.engine.name))
-    todo = [items[i] for i in cache.missing(space, [item.digest for item in items])]
-    if todo:
-        with track("features", len(todo)) as advance:
-            _compute(todo, load, chosen.engine, space, advance, clock, threads)
-        space = cache.open_space(root, key(chosen.engine.name))
+    name = chosen.engine.name
+    space = cache.open_space(root, key(name))
+    todo = [items[i] for i in cache.missing(space, digests)]
+    with track("features", len(todo)) as advance:
+        _compute(todo, load, chosen.engine, space, advance, clock, threads)
+    space = cache.open_space(root, key(name))
+    return _features(items, space, Recalled(name, chosen.cosine, chosen.note), len(todo), building)
+
+
+def _features(
+    items: Sequence[Item], space: cache.Space, engine: Recalled, computed: int, building: float
+) -> Features:
     failures = {i: space.failures[item.digest] for i, item in enumerate(items) if item.digest in space.failures}
     kept = tuple(i for i in range(len(items)) if i not in failures)
-    return Features(
-        space, kept, failures, chosen.engine.name, chosen.cosine, chosen.note, len(todo), building
-    )
+    return Features(space, kept, failures, engine.name, engine.cosine, engine.note, computed, building)
 
 
-def _sample(items: Sequence[Item], load: Load) -> list[Array]:
-    """Decode the first few decodable of evenly spread examples."""
-    step = max(1, len(items) // SAMPLE)
-    spread = [*items[::step], *items]
-    inputs = (pixels for item in spread if isinstance(pixels := _decoded(item, load), np.ndarray))
-    sample = list(islice(inputs, SAMPLE))
-    if not sample:
-        raise DataError("None of the examples can be decoded.", found=f"{len(items)} examples")
-    return sample
+def sample(contents: Sequence[Content], load: Load) -> list[Array]:
+    """Decode a few of the contents, evenly spread; fewer, or none, where fewer can be decoded."""
+    step = max(1, len(contents) // SAMPLE)
+    inputs = (decoded(content, load) for content in (*contents[::step], *contents))
+    return list(islice((each for each in inputs if not isinstance(each, str)), SAMPLE))
 
 
-def _decoded(item: Item, load: Load) -> Array | str:
+def decoded(content: Content, load: Load) -> Array | str:
     """Return the network's input, or why there is none."""
     try:
-        return load(item.content.read())
+        return load(content.read())
     except DataError as error:
         return error.found or error.what
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
+
+
+def features_of(
+    contents: Sequence[Content], load: Load, engine: Engine, threads: int
+) -> Iterator[NDArray[np.float32] | str]:
+    """Yield the features of each content in order, or why there are none; decoding runs ahead in threads."""
+    failed: deque[str | None] = deque()
+
+    def inputs() -> Iterator[Array]:
+        for outcome in _ahead(contents, load, threads):
+            failed.append(outcome if isinstance(outcome, str) else None)
+            if not isinstance(outcome, str):
+                yield outcome
+
+    for features_D in engine.run(inputs()):
+        while (reason := failed.popleft()) is not None:
+            yield reason
+        yield features_D
+    yield from (reason for reason in failed if reason is not None)
 
 
 def _compute(
@@ -132,52 +161,50 @@ def _compute(
     clock: Callable[[], float],
     threads: int,
 ) -> None:
-    order: deque[str] = deque()
-    failed: dict[str, str] = {}
-
-    def inputs() -> Iterator[Array]:
-        for item, outcome in _ahead(todo, load, threads):
-            if isinstance(outcome, str):
-                failed[item.digest] = outcome
-                advance(1)
-            else:
-                order.append(item.digest)
-                yield outcome
-
+    """Fill the cache, a shard at a time; a thread of its own forces them to disk."""
     rows: list[NDArray[np.float32]] = []
     digests: list[str] = []
+    failed: dict[str, str] = {}
+    writing: list[Future[None]] = []
     since = clock()
     with ThreadPoolExecutor(1) as writer:
-        writing: Future[None] | None = None
-        for features_D in engine.run(inputs()):
-            digests.append(order.popleft())
-            rows.append(features_D)
+
+        def flush() -> None:
+            features_ND = np.stack(rows) if rows else np.empty((0, 1), np.float32)
+            for earlier in writing:
+                earlier.result()
+            writing[:] = [writer.submit(cache.append, space, tuple(digests), features_ND, dict(failed))]
+            rows.clear()
+            digests.clear()
+            failed.clear()
+
+        outcomes = features_of([item.content for item in todo], load, engine, threads)
+        for item, outcome in zip(todo, outcomes, strict=True):
+            if isinstance(outcome, str):
+                failed[item.digest] = outcome
+            else:
+                digests.append(item.digest)
+                rows.append(outcome)
             advance(1)
             if len(rows) >= SHARD_ROWS or clock() - since > SHARD_SECONDS:
-                if writing:
-                    writing.result()
-                write = partial(cache.append, space, tuple(digests), np.stack(rows), {})
-                writing = writer.submit(write)
-                rows, digests, since = [], [], clock()
-        if writing:
-            writing.result()
-    if rows or failed:
-        last = np.stack(rows) if rows else np.empty((0, 1), np.float32)
-        cache.append(space, digests, last, failed)
+                flush()
+                since = clock()
+        if rows or failed:
+            flush()
+        for last in writing:
+            last.result()
 
 
-def _ahead(todo: Sequence[Item], load: Load, threads: int) -> Iterator[tuple[Item, Array | str]]:
+def _ahead(contents: Sequence[Content], load: Load, threads: int) -> Iterator[Array | str]:
     """Decode in threads, in order, a bounded number ahead of the network."""
-    waiting: deque[tuple[Item, Future[Array | str]]] = deque()
+    waiting: deque[Future[Array | str]] = deque()
     with ThreadPoolExecutor(threads, initializer=decoding_thread) as pool:
         try:
-            for item in todo:
-                waiting.append((item, pool.submit(_decoded, item, load)))
+            for content in contents:
+                waiting.append(pool.submit(decoded, content, load))
                 if len(waiting) >= threads * _AHEAD:
-                    head, future = waiting.popleft()
-                    yield head, future.result()
+                    yield waiting.popleft().result()
             while waiting:
-                head, future = waiting.popleft()
-                yield head, future.result()
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -19,10 +19,6 @@ def _load(backbone: Backbone) -> Load:
     return partial(load_pixels, preprocess=backbone.preprocess)
 
 
-def _network(backbone: Backbone) -> object:
-    return from_pixels(backbone.trunk, backbone.preprocess)
-
-
 def thumbnail(data: bytes) -> str:
     """Return a small JPEG of a picture as a data URI, its longer side 192 px at most."""
     from PIL import Image, ImageOps
@@ -44,7 +40,7 @@ IMAGE_CLASSIFICATION = Task(
     inspect=inspect_picture,
     backbone=open_image_backbone,
     load=_load,
-    network=_network,
+    network=from_pixels,
     scoring=Scoring(
         read=labels.Labelled.of,
         score=labels.scores,

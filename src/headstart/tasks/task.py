@@ -52,7 +52,7 @@ class Task:
         inspect: looks at one example before anything is trained.
         backbone: opens a pretrained network by what the user wrote.
         load: a backbone -> the function that makes its inputs.
-        network: a backbone -> the network from such inputs to features_ND.
+        network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them itself.
         scoring: how predictions are scored.
         draw: bytes of an example -> how the report shows it, a data URI.
         endings: file endings that a folder given to `predict` is searched for.
@@ -63,7 +63,7 @@ class Task:
     inspect: Inspect
     backbone: Callable[[str], Backbone]
     load: Callable[[Backbone], Load]
-    network: Callable[[Backbone], Any]
+    network: Callable[[Any, Any], Any]
     scoring: Scoring
     draw: Callable[[bytes], str]
     endings: Sequence[str]

@@ -1,0 +1,82 @@
+"""The few functions that people call from Python: fit, load, evaluate, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart import pipeline, predictor
+from headstart.backbones.engine import Precision
+from headstart.data.check import Checked
+from headstart.data.read import read
+from headstart.evaluation import evaluate
+from headstart.progress import Track, bars
+from headstart.tasks import task_named
+
+__all__ = ["check", "evaluate", "fit", "load"]
+
+
+def fit(
+    data: str | Path,
+    *,
+    out: str | Path = "",
+    task: str = "auto",
+    backbone: str | Path = "auto",
+    test: str | Path = "",
+    content: str = "",
+    label: str = "",
+    seed: int = 0,
+    precision: Precision = "auto",
+    cache: str | Path = "",
+    track: Track = bars,
+) -> predictor.Predictor:
+    """Make a model of labelled examples, and a report on it.
+
+    Args:
+        data: a folder with a folder for each class, or with train/ val/ test/ of such; a CSV, TSV, JSONL or Parquet
+            table; a Hugging Face data set's folder or name.
+        out: the model folder; `headstart-NAME` in the working folder where it is left out.
+        task: what to learn; found from the data by default.
+        backbone: the pretrained network: `auto`, a timm name, a folder, `ARCHITECTURE@WEIGHTS`, a hub address.
+        test: further labelled data, judged once, at the end.
+        content, label: columns of a table, where looking does not find them.
+        seed: fixes everything that is drawn.
+        precision: of the engine that runs the trunk: `auto`, `fp32` or `bf16`.
+        cache: folder of the feature cache.
+        track: shows progress.
+
+    Returns:
+        The opened model. Its folder holds `report.html` and `scores.json`.
+
+    Raises:
+        headstart.HeadstartError: see `headstart.errors`.
+    """
+    options = pipeline.Options(
+        str(data), str(out), task, str(backbone), str(test), content, label, seed, precision, str(cache)
+    )
+    result = pipeline.fit(options, track)
+    return predictor.load(result.folder, cache=Path(cache) if cache else None)
+
+
+def load(folder: str | Path, *, verify: bool = False) -> predictor.Predictor:
+    """Open a model folder that `fit` made.
+
+    Args:
+        folder: the folder.
+        verify: first check that its files are unchanged and that it still gives its golden outputs.
+
+    Raises:
+        headstart.errors.ModelError: it is no model folder, is not complete, or fails the check.
+    """
+    return predictor.load(folder, verify=verify)
+
+
+def check(data: str | Path, *, task: str = "auto", track: Track = bars) -> Checked:
+    """Read and check labelled data without training; the findings are in `.examples.findings`.
+
+    Raises:
+        headstart.errors.DataError: they cannot be learned from.
+    """
+    from headstart.data import check as checks
+
+    return checks.check(read(str(data)), task_named(task).inspect, track)
+

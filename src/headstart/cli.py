@@ -1,0 +1,325 @@
+"""The command line. Help loads click alone; everything else is imported when a command runs.
+
+Data go to stdout (tables for people, `--json` for programs), talk and progress to stderr. Exit codes: 0 done, 1 the
+run failed, 2 the call or its data are wrong, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headstart import __version__
+from headstart.errors import HeadstartError, StopRequested
+
+if TYPE_CHECKING:
+    from headstart.data.examples import Finding
+
+SHOWN = 20
+"""Findings listed on the terminal; the report and --json have them all."""
+
+_BACKBONE = "auto (EfficientNet-lite0, needs no network), a timm name, a folder, ARCHITECTURE@WEIGHTS, or owner/name on a hub."
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+_COLUMNS = (
+    click.option("--content", default="", metavar="COLUMN", help="The column of a table that holds the paths."),
+    click.option("--label", default="", metavar="COLUMN", help="The column of a table that holds the labels."),
+)
+_CACHE = click.option(
+    "--cache", default="", metavar="DIR", help="Folder of the feature cache; else $HEADSTART_CACHE, else the platform's."
+)
+
+
+def _columns(command: Callable[..., None]) -> Callable[..., None]:
+    for option in _COLUMNS:
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="headstart")
+def cli() -> None:
+    """Transfer learning in one command: a pretrained network, a new head on your few labels, an honest report.
+
+    \b
+    headstart demo                     see it work on pictures that come with it
+    headstart check photos/            what is wrong with my data?
+    headstart fit photos/              a model, a report, a folder to keep
+    headstart predict MODEL new/*.jpg  what does it say of new pictures?
+
+    photos/ holds a folder for each class, or train/ val/ test/ with such folders; or it is a table (CSV, TSV, JSONL,
+    Parquet) with a column of paths and one of labels.
+    """
+
+
+@cli.command()
+@click.argument("data")
+@click.option("--out", default="", metavar="DIR", help="The model folder.  [default: headstart-NAME]")
+@click.option("--task", default="auto", show_default=True, help="What to learn: image-classification.")
+@click.option("--backbone", default="auto", show_default=True, metavar="NAME", help=_BACKBONE)
+@click.option("--test", default="", metavar="DATA", help="Further labelled data, judged once, at the end.")
+@_columns
+@click.option("--seed", default=0, show_default=True, help="Fixes everything that is drawn.")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="Of the engine: auto takes bf16 where the processor has it and the features agree with PyTorch's.",
+)
+@_CACHE
+@_JSON
+def fit(
+    data: str, out: str, task: str, backbone: str, test: str, content: str, label: str,
+    seed: int, precision: Any, cache: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Make a model of labelled DATA, and a report on it.
+
+    The pretrained network runs once over every picture (later runs find the features in the cache), a linear head is
+    fitted with its regularisation chosen by cross-validation, and the result is judged on examples that it has not
+    learned from. Run the same command again after an interruption: it goes on where it was.
+
+    \b
+    headstart fit photos/
+    headstart fit labels.csv --label species --out birds
+    headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
+    """
+    _wait("Loading torch and timm …")
+    from headstart.pipeline import Options
+    from headstart.pipeline import fit as run
+    from headstart.progress import bars
+
+    options = Options(data, out, task, backbone, test, content, label, seed, precision, cache)
+    result = run(options, bars)
+    _tell_findings(result.findings)
+    if as_json:
+        _print_json({"folder": str(result.folder), **result.scores})
+        return
+    _table_of_rungs(result.scores)
+    _say(f"Model and report: {result.folder}/report.html")
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file: .csv, .json or .jsonl.")
+@click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
+@_CACHE
+@_JSON
+def predict(
+    model: Path, inputs: tuple[str, ...], output: Path | None, verify: bool, cache: str, as_json: bool
+) -> None:
+    """Predict INPUTS with a MODEL folder: files, folders, globs; - or nothing reads paths from stdin.
+
+    What cannot be read is named on stderr and the rest goes on.
+
+    \b
+    headstart predict headstart-photos new/
+    ls *.jpg | headstart predict headstart-photos --json
+    """
+    _wait("Loading the model …")
+    from headstart import predictor, predictions
+    from headstart.progress import bars
+
+    opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
+    paths = predictions.gather(inputs, opened.task.endings, sys.stdin)
+    said = []
+    with bars("predictions", len(paths)) as advance:
+        for each in opened.stream(paths):
+            said.append(each)
+            advance(1)
+    if output:
+        predictions.write(output, said)
+        _say(f"{len(said)} predictions: {output}")
+    elif as_json:
+        _print_json([p.record() for p in said])
+    else:
+        click.echo(predictions.as_csv(said), nl=False)
+    for bad in (p for p in said if p.error):
+        _say(f"not predicted: {bad.name}: {bad.error}")
+    if said and all(p.error for p in said):
+        sys.exit(2)
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data")
+@_columns
+@click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
+@_CACHE
+@_JSON
+def evaluate(
+    model: Path, data: str, content: str, label: str, verify: bool, cache: str, as_json: bool
+) -> None:
+    """Score a MODEL folder on new labelled DATA: the report's measures, with intervals."""
+    _wait("Loading the model …")
+    from headstart import evaluation, predictor
+    from headstart.progress import bars
+
+    opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
+    result = evaluation.evaluate(opened, data, content=content, label=label, track=bars)
+    _tell_findings(result.findings)
+    if as_json:
+        _print_json(result.record())
+        return
+    rows = [(m.name, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}") for m in result.measures]
+    _table(f"{result.examples} examples", ("measure", "value", "95% interval"), rows)
+
+
+@cli.command()
+@click.argument("data")
+@_columns
+@_JSON
+def check(data: str, content: str, label: str, as_json: bool) -> None:
+    """Read and check labelled DATA without training: every file that is bad, odd or double, with the reason."""
+    from collections import Counter
+
+    from headstart.data.check import check as run
+    from headstart.data.read import read
+    from headstart.progress import bars
+    from headstart.tasks import task_named
+
+    examples = run(read(data, content or None, label or None), task_named("auto").inspect, bars).examples
+    findings = [{"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason} for f in examples.findings]
+    counts = Counter((e.target, e.part) for e in examples.items)
+    if as_json:
+        classes = [{"class": c, "part": p, "examples": n} for (c, p), n in sorted(counts.items())]
+        _print_json({"how": examples.how, "examples": len(examples), "classes": classes, "findings": findings})
+        return
+    _say(examples.how)
+    for finding in examples.findings:
+        click.echo(finding.line())
+    _table(
+        f"{len(examples)} usable examples",
+        ("class", "part", "examples"),
+        [(c, p or "all", str(n)) for (c, p), n in sorted(counts.items())],
+    )
+
+
+@cli.command()
+@_CACHE
+@click.option("--folders", multiple=True, metavar="DIR", help="Also look for models in this folder.")
+@_JSON
+def backbones(cache: str, folders: tuple[str, ...], as_json: bool) -> None:
+    """List the pretrained networks that can be used here and now, without a network connection."""
+    from headstart.backbones.catalog import usable
+
+    found = usable([Path(f) for f in folders])
+    if as_json:
+        _print_json([entry.record() for entry in found])
+        return
+    rows = [(e.name, e.architecture, e.size, e.licence, e.source) for e in found]
+    _table("usable here and now", ("backbone", "architecture", "parameters", "licence", "from"), rows)
+    _say("With a network connection also any timm model name, and owner/name on the Hugging Face hub.")
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+@_JSON
+def report(model: Path, show: bool, as_json: bool) -> None:
+    """Show a MODEL folder's scores, and where its report is."""
+    from headstart.store import load_json
+
+    scores = load_json(model / "scores.json")
+    path = (model / "report.html").resolve()
+    if as_json:
+        _print_json({"report": str(path), **scores})
+    else:
+        _table_of_rungs(scores)
+        _say(f"Report: {path}")
+    if show:
+        click.launch(str(path))
+
+
+@cli.command()
+@click.option("--out", default="headstart-demo", show_default=True, metavar="DIR", help="The model folder.")
+@_CACHE
+@_JSON
+def demo(out: str, cache: str, as_json: bool) -> None:
+    """Run the main job on real pictures that come with scikit-image; no network connection, no data of yours."""
+    _wait("Loading torch and timm …")
+    from headstart.demo import ABOUT, run
+    from headstart.progress import bars
+
+    _say(ABOUT)
+    result = run(out, cache, bars)
+    if as_json:
+        _print_json({"folder": str(result.folder), "data": ABOUT, **result.scores})
+        return
+    _table_of_rungs(result.scores)
+    _say(f"Open {result.folder}/report.html in a browser; predict with: headstart predict {result.folder} PICTURE")
+
+
+def _table_of_rungs(scores: dict[str, Any]) -> None:
+    rows = []
+    for rung in scores["rungs"]:
+        h = rung["headline"]
+        rows.append((rung["name"], "choosing", f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
+    h = scores["headline"]
+    rows.append((scores["rung"], scores["judged"]["by"], f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
+    _table(f"{scores['task']} with {scores['backbone']}", ("rung", "judged by", h["name"], "95% interval"), rows)
+    _say(scores["judged"]["how"])
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _tell_findings(findings: tuple[Finding, ...]) -> None:
+    worth = [f for f in findings if f.severity != "note"] or list(findings)
+    for finding in worth[:SHOWN]:
+        _say(finding.line())
+    if len(findings) > SHOWN:
+        _say(f"… {len(findings)} findings in all: see the report, or `headstart check`.")
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _wait(text: str) -> None:
+    if sys.stderr.isatty():
+        _say(text)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise StopRequested("Stopped. What is finished is kept: the same command goes on from there.")
+
+
+def main() -> None:
+    """Run the command line; errors of headstart's own become a message and an exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("Stopped. What is finished is kept: the same command goes on from there.")
+        sys.exit(StopRequested.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except HeadstartError as error:
+        _say(error.text())
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        sys.exit(0)

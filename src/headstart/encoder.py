@@ -1,0 +1,114 @@
+"""Encoder: a task's inputs, a backbone's trunk, an engine and the cache, tied together for whoever needs features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart import cache
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.engine import Array, Chosen, Precision, TorchEngine, choose, recalled
+from headstart.data.examples import Content
+from headstart.progress import Track
+from headstart.stages.encode import Features, Item, decoded, encode, features_of, sample
+from headstart.store import fingerprint
+from headstart.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Makes features of examples.
+
+    Attributes:
+        task: how inputs are made.
+        backbone: the trunk, and its preprocessing.
+        precision: what is asked of the engine.
+        root: folder of the cache.
+        threads: cores.
+        take: (some inputs) -> the engine; by default the fastest that agrees with PyTorch on them.
+    """
+
+    task: Task
+    backbone: Backbone
+    precision: Precision
+    root: Path
+    threads: int
+    take: Callable[[Sequence[Array]], Chosen] | None = None
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The trunk with normalisation in front."""
+        made: nn.Module = self.task.network(self.backbone.trunk, self.backbone.preprocess)
+        return made
+
+    def choose(self, inputs: Sequence[Array]) -> Chosen:
+        """Take an engine by comparing it with the reference on some inputs."""
+        if self.take is not None:
+            return self.take(inputs)
+        return choose(self.network, inputs, self.precision, self.threads, self.kept)
+
+    @property
+    def kept(self) -> Path:
+        """Where the network as converted for the engine is kept."""
+        libraries = [version(name) for name in ("openvino", "torch")]
+        return self.root / "engines" / fingerprint(self.backbone.weights, self._how, libraries)[:32]
+
+    @property
+    def _how(self) -> list[str]:
+        return [self.backbone.preprocess.key(), self.backbone.cut]
+
+    def key(self, engine: str) -> str:
+        """Return the name of the cache's space for an engine."""
+        preprocess, cut = self._how
+        return cache.space_key(
+            weights=self.backbone.weights, preprocess=preprocess, cut=cut, view="clean", engine=engine
+        )
+
+    def encode(self, items: Sequence[Item], track: Track, clock: Callable[[], float]) -> Features:
+        """Compute what the cache lacks; see `stages.encode`."""
+        known = recalled(self.kept, self.precision) if self.take is None else None
+        load = self.task.load(self.backbone)
+        return encode(items, load, known, self.choose, self.key, self.root, track, clock, self.threads)
+
+    def stream(self, contents: Sequence[Content]) -> Iterator[NDArray[np.float32] | str]:
+        """Yield the features of each content in order, or why there are none, past the cache."""
+        load = self.task.load(self.backbone)
+        if inputs := sample(contents, load):
+            yield from features_of(contents, load, self.choose(inputs).engine, self.threads)
+        else:
+            yield from (str(decoded(content, load)) for content in contents)
+
+    def reference(self, network: nn.Module, inputs: Sequence[Array]) -> NDArray[np.float32]:
+        """Run a network of the backbone's library on inputs in PyTorch fp32, normalisation in front."""
+        whole = self.task.network(network, self.backbone.preprocess)
+        return np.stack(list(TorchEngine(whole).run(inputs)))
+
+
+def encoder(
+    task: Task,
+    backbone: Backbone,
+    precision: Precision = "auto",
+    root: Path | None = None,
+    *,
+    choose: Callable[[Sequence[Array]], Chosen] | None = None,
+) -> Encoder:
+    """Return an encoder with this machine's defaults."""
+    return Encoder(task, backbone, precision, root or cache.default_root(), cores(), choose)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1

@@ -1,0 +1,104 @@
+"""evaluate: score a finished model on further labelled data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.check import digest_units, inspected
+from headstart.data.examples import Finding
+from headstart.data.read import read
+from headstart.errors import DataError
+from headstart.metrics.interval import Measure, measured
+from headstart.predictor import Predictor
+from headstart.progress import Track, bars
+from headstart.stages.encode import Item
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on labelled data, and what could not be scored."""
+
+    measures: tuple[Measure, ...]
+    examples: int
+    findings: tuple[Finding, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return it for JSON output."""
+        return {
+            "headline": self.measures[0].record(),
+            "measures": [m.record() for m in self.measures],
+            "examples": self.examples,
+            "findings": [{"name": f.name, "kind": f.kind, "reason": f.reason} for f in self.findings],
+        }
+
+
+def evaluate(
+    model: Predictor,
+    data: str | Path,
+    *,
+    content: str = "",
+    label: str = "",
+    seed: int = 0,
+    track: Track = bars,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Evaluation:
+    """Score a model on labelled data: the measures of its report, with intervals.
+
+    Args:
+        model: an opened model.
+        data: labelled data in any format that `fit` reads; of parts, `test` is scored, else `val`, else everything.
+        content, label: columns of a table, where looking does not find them.
+        seed: fixes the resamples of the intervals.
+        track: shows progress.
+        clock: seconds.
+
+    Raises:
+        DataError: no example has a label that the model knows.
+    """
+    examples = read(str(data), content or None, label or None)
+    part = next((p for p in ("test", "valid") if examples.parts().get(p)), None)
+    mine = [i for i, e in enumerate(examples.items) if part is None or e.part == part]
+    known = [i for i in mine if examples.items[i].target in model.labels]
+    strangers = [
+        Finding(examples.items[i].name, "unknown-class", "left out", f"the model has no class {examples.items[i].target!r}")
+        for i in mine
+        if examples.items[i].target not in model.labels
+    ]
+    checked = inspected(examples.only(known, strangers), model.task.inspect, track)
+    if not len(checked.examples):
+        raise DataError(
+            "None of these examples can be scored.",
+            found=f"classes {', '.join(examples.classes[:5])}; the model knows {', '.join(model.labels[:5])}",
+        )
+    return _scored(model, checked.examples.items, checked.digests, checked.examples.findings, seed, track, clock)
+
+
+def _scored(
+    model: Predictor,
+    examples: tuple[Any, ...],
+    digests: tuple[str, ...],
+    findings: tuple[Finding, ...],
+    seed: int,
+    track: Track,
+    clock: Callable[[], float],
+) -> Evaluation:
+    items = [Item(e.name, digest, e.content) for e, digest in zip(examples, digests, strict=True)]
+    features = model.encoder.encode(items, track, clock)
+    failed = [
+        Finding(items[i].name, "undecodable", "left out", f"cannot be decoded: {why}", bad=True)
+        for i, why in features.failures.items()
+    ]
+    kept = [items[i].digest for i in features.kept]
+    scoring = model.task.scoring
+    target_N = np.asarray([model.labels.index(examples[i].target) for i in features.kept], np.intp)
+    read_out = scoring.read(model.head.logits(features.space.take(kept)), target_N)
+    unit_N = digest_units(kept)
+    shares = dict.fromkeys(scoring.shares, int(unit_N.max()) + 1)
+    measures = measured(lambda weight_N: scoring.score(read_out, weight_N), unit_N, seed, shares)
+    return Evaluation(measures, len(kept), (*findings, *failed))

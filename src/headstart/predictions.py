@@ -1,0 +1,80 @@
+"""What `predict` reads and writes: paths from arguments, folders, globs and stdin; predictions as CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from headstart.errors import UsageError
+from headstart.predictor import Prediction
+from headstart.store import save_bytes
+
+
+def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list[str]:
+    """Return paths in the order given; a folder gives its files with these endings, sorted, hidden ones left out.
+
+    Args:
+        inputs: files, folders, globs; `-`, or nothing at all, stands for paths on stdin, one a line.
+        endings: what is looked for in folders.
+        stdin: where `-` reads from.
+
+    Raises:
+        UsageError: there is nothing to predict, or stdin was asked for and is a terminal.
+    """
+    if not inputs and stdin.isatty():
+        raise UsageError("There is nothing to predict.", hint="Give files, folders or globs, or paths on stdin.")
+    out: list[str] = []
+    for given in inputs or ("-",):
+        if given == "-":
+            out += [line for line in stdin.read().splitlines() if line.strip()]
+        elif Path(given).is_dir():
+            out += _inside(Path(given), endings)
+        elif not Path(given).exists() and glob.has_magic(given):
+            out += sorted(glob.glob(given, recursive=True))
+        else:
+            out.append(given)  # one that is not there gets a prediction that says so
+    if not out:
+        raise UsageError("There is nothing to predict.", found=" ".join(inputs) or "nothing on stdin")
+    return out
+
+
+def _inside(folder: Path, endings: Sequence[str]) -> list[str]:
+    files = (p for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
+    return sorted(str(p) for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def as_csv(said: Iterable[Prediction]) -> str:
+    """Return predictions as CSV: name, label, probability, then one column a class, then error."""
+    said = list(said)
+    classes = next((tuple(c for c, _ in p.probabilities) for p in said if not p.error), ())
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["name", "label", "probability", *(f"p({c})" for c in classes), "error"])
+    for p in said:
+        each = [f"{value:.6f}" for _, value in p.probabilities] or [""] * len(classes)
+        writer.writerow([p.name, p.label, "" if p.error else f"{p.probability:.6f}", *each, p.error])
+    return out.getvalue()
+
+
+def write(path: Path, said: Sequence[Prediction]) -> None:
+    """Write predictions in the format that the file's ending names.
+
+    Raises:
+        UsageError: another ending.
+        StoreError: it cannot be written.
+    """
+    records = [p.record() for p in said]
+    if path.suffix == ".csv":
+        text = as_csv(said)
+    elif path.suffix == ".json":
+        text = json.dumps(records, indent=2, ensure_ascii=False) + "\n"
+    elif path.suffix == ".jsonl":
+        text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+    else:
+        raise UsageError(f"Predictions cannot be written as {path.name}.", hint="End it in .csv, .json or .jsonl.")
+    save_bytes(path, text.encode())

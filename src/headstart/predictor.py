@@ -1,0 +1,172 @@
+"""Predictor: a model folder opened again. The same trunk, engine and head as when it was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.engine import Array, Chosen, Precision, TorchEngine
+from headstart.data.examples import Content, FileContent
+from headstart.encoder import Encoder, encoder
+from headstart.errors import DataError, ModelError
+from headstart.heads.linear import LinearHead, softmax
+from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, load_head
+from headstart.store import file_digest, load_json, recover_folder
+from headstart.tasks import task_named
+from headstart.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one input; or, where `error` is not empty, why it says nothing."""
+
+    name: str
+    label: str = ""
+    probability: float = float("nan")
+    probabilities: tuple[tuple[str, float], ...] = ()
+    error: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return it for JSON output."""
+        if self.error:
+            return {"name": self.name, "error": self.error}
+        return {
+            "name": self.name,
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+        }
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An opened model.
+
+    Attributes:
+        folder: where it lies.
+        task: its task.
+        backbone: its trunk.
+        head: its head.
+        labels: class names in the order of the logits.
+        record: the whole of `headstart.json`.
+        encoder: runs the trunk.
+    """
+
+    folder: Path
+    task: Task
+    backbone: Backbone
+    head: LinearHead
+    labels: tuple[str, ...]
+    record: dict[str, Any]
+    encoder: Encoder
+
+    def predict(self, inputs: Iterable[str | Path | Content | bytes]) -> list[Prediction]:
+        """Predict each input, in order; what cannot be read gets a prediction with an `error`.
+
+        Args:
+            inputs: paths, or the bytes of examples.
+        """
+        return list(self.stream(inputs))
+
+    def stream(self, inputs: Iterable[str | Path | Content | bytes]) -> Iterator[Prediction]:
+        """As `predict`, one after another, with memory that does not grow."""
+        named = [(_name(i, each), _content(each)) for i, each in enumerate(inputs)]
+        for (name, _), features in zip(named, self.encoder.stream([c for _, c in named]), strict=True):
+            if isinstance(features, str):
+                yield Prediction(name, error=features)
+            else:
+                yield self._said(name, softmax(self.head.logits(features[None]))[0])
+
+    def _said(self, name: str, p_K: NDArray[np.float64]) -> Prediction:
+        best = int(p_K.argmax())
+        each = tuple((label, float(p)) for label, p in zip(self.labels, p_K, strict=True))
+        return Prediction(name, self.labels[best], float(p_K[best]), each)
+
+    def verify(self) -> None:
+        """Check files and golden outputs.
+
+        Raises:
+            ModelError: a file changed since it was written, or the model gives something else than it gave then.
+        """
+        from safetensors.numpy import load_file
+
+        for name, digest in self.record["files"].items():
+            path = self.folder / name
+            if not path.exists() or file_digest(path) != digest:
+                raise ModelError(f"{name} of this model is missing or was changed since it was saved.")
+        golden = load_file(self.folder / GOLDEN)
+        network = self.task.network(self.backbone.trunk, self.backbone.preprocess)
+        features_ND = np.stack(list(TorchEngine(network).run(list(golden["inputs"]))))
+        worst = np.abs(softmax(self.head.logits(features_ND)) - softmax(golden["logits"])).max()
+        if not worst <= GOLDEN_TOLERANCE:
+            raise ModelError(
+                "The model does not reproduce its golden outputs here.",
+                found=f"a probability differs by {worst:.3g}",
+                hint="Another version of its library may compute otherwise: see `versions` in headstart.json.",
+            )
+
+
+def load(
+    folder: str | Path,
+    *,
+    verify: bool = False,
+    cache: Path | None = None,
+    choose: Callable[[Sequence[Array]], Chosen] | None = None,
+) -> Predictor:
+    """Open a model folder.
+
+    Args:
+        folder: what `fit` made.
+        verify: check its files and golden outputs first.
+        cache: folder of the cache, for the converted network.
+        choose: takes an engine; the one that the model was judged with where it is left out.
+
+    Raises:
+        ModelError: it is no model folder, is not complete, or fails the check.
+    """
+    folder = Path(folder)
+    recover_folder(folder)
+    if not (folder / RECORD).exists():
+        raise ModelError(
+            f"{folder} is not a model folder: it has no {RECORD}.", hint="Give the folder that `headstart fit` made."
+        )
+    record = load_json(folder / RECORD)
+    task = task_named(record["task"])
+    backbone = task.backbone(str(folder))
+    precision = cast(Precision, "bf16" if record["engine"]["name"].endswith("bf16") else "fp32")
+    opened = Predictor(
+        folder,
+        task,
+        backbone,
+        load_head(folder / HEAD),
+        tuple(record["labels"]),
+        record,
+        encoder(task, backbone, precision, cache, choose=choose),
+    )
+    if verify:
+        opened.verify()
+    return opened
+
+
+def _name(position: int, given: str | Path | Content | bytes) -> str:
+    if isinstance(given, str | Path):
+        return str(given)
+    return str(given.path) if isinstance(given, FileContent) else f"input {position}"
+
+
+def _content(given: str | Path | Content | bytes) -> Content:
+    from headstart.data.examples import CellContent
+
+    if isinstance(given, str | Path):
+        return FileContent(Path(given))
+    if isinstance(given, bytes):
+        return CellContent(lambda: given)
+    if not hasattr(given, "read"):
+        raise DataError("An input is a path or bytes.", found=type(given).__name__)
+    return given

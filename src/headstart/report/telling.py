@@ -1,0 +1,258 @@
+"""The report's page and the model card, filled from a run's story. Sentences live here, layout in the template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from headstart.backbones.backbone import Saved
+from headstart.metrics import labels as label_metrics
+from headstart.metrics.interval import Measure as Scored
+from headstart.report import page as p
+from headstart.report.story import Story, command, versions
+from headstart.stages.ship import FILES
+
+MISTAKES = 24
+FINDINGS = 500
+
+
+def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) -> p.Page:
+    """Fill the report."""
+    scoring = story.task.scoring
+    truth = story.target_N[story.scores.rows]
+    data = scoring.read(story.scores.logits_NK, truth)
+    return p.Page(
+        title=story.options.name,
+        verdict=verdict(story),
+        when=when.strftime("%Y-%m-%d %H:%M"),
+        command=command(story.options),
+        headline=_headline(story),
+        caveats=caveats(story),
+        measures=tuple(_measure(story, m) for m in story.scores.measures),
+        ladder=_ladder(story),
+        classes=_classes(story, data),
+        confusion=p.Confusion(
+            story.examples.classes, tuple(tuple(int(c) for c in row) for row in label_metrics.confusion(data))
+        ),
+        reliability=_reliability(story, data),
+        mistakes=_mistakes(story, data),
+        data=_data(story),
+        made=_made(story, said),
+        use=_use(story, saved),
+    )
+
+
+def estimate(measure: Scored) -> p.Estimate:
+    """Return a measure as the page takes it."""
+    return p.Estimate(measure.value, measure.low, measure.high)
+
+
+def verdict(story: Story) -> str:
+    """Say in one sentence how good the model is and against what."""
+    head, guess, noun = story.scores.headline, story.scores.rungs[0].headline, story.task.noun
+    count = len(story.splits.judged) or len(story.splits.train)
+    return (
+        f"A linear head on frozen {story.backbone.name} gets {head.value:.1%} of {count} {noun}s right that it had not "
+        f"seen (95% interval {head.low:.1%} to {head.high:.1%}); guessing the commonest class gets {guess.value:.1%}."
+    )
+
+
+def caveats(story: Story) -> tuple[str, ...]:
+    """Say what to worry about."""
+    out = []
+    units = len(set(story.splits.unit[story.scores.rows]))
+    head, guess, near, linear = story.scores.headline, *(r for r in story.scores.rungs)
+    if head.low <= guess.headline.high:
+        out.append(
+            "The interval reaches what guessing gets: there is no evidence that this model has learned anything."
+        )
+    if units < 100:
+        out.append(
+            f"Only {units} different {story.task.noun}s were judged: the interval is wide for a reason."
+        )
+    if near.headline.value - linear.headline.value > linear.error and np.isfinite(linear.error):
+        out.append(
+            "Nearest neighbours did better than the linear head where choices were made; they cannot be shipped as a plain model."
+        )
+    rare = [name for name, n in Counter(e.target for e in story.examples.items).items() if n < 10]
+    if rare:
+        shown = ", ".join(sorted(rare)[:5]) + (" …" if len(rare) > 5 else "")
+        out.append(f"{len(rare)} class(es) have fewer than ten examples ({shown}): their scores mean little.")
+    bad = sum(f.bad for f in story.examples.findings)
+    if bad:
+        out.append(f"{bad} file(s) could not be used; they are named below.")
+    kinds = Counter(f.kind for f in story.examples.findings)
+    if kinds["near-duplicate-across-parts"]:
+        out.append(
+            "Some pictures are nearly the same in training and judged data (named below): the score may flatter."
+        )
+    if story.backbone.missing:
+        out.append(
+            f"The weights lack {len(story.backbone.missing)} tensors of the top; the network was cut below them."
+        )
+    return tuple(out)
+
+
+def _headline(story: Story) -> p.Headline:
+    head = story.scores.headline
+    against = tuple(p.Yardstick(r.name, estimate(r.headline)) for r in story.scores.rungs[:-1])
+    sentence = story.splits.how[0].upper() + story.splits.how[1:] + "."
+    # The yardsticks were scored where choices were made, which is the same examples only without a test set.
+    same = story.scores.how != "test"
+    return p.Headline(head.name, estimate(head), sentence, "linear head", against if same else ())
+
+
+def _measure(story: Story, measure: Scored) -> p.Measure:
+    scoring = story.task.scoring
+    lower = measure.name in scoring.lower
+    return p.Measure(
+        measure.name,
+        estimate(measure),
+        scoring.explained[measure.name],
+        share=measure.name != "log loss",
+        higher_is_better=not lower,
+    )
+
+
+def _ladder(story: Story) -> p.Ladder:
+    rungs = []
+    for rung, record in zip(
+        story.scores.rungs, (story.rung_record(r) for r in story.scores.rungs), strict=True
+    ):
+        note = rung.setting
+        if np.isfinite(rung.gain):
+            note += f"; {rung.gain:+.1%} ± {rung.error:.1%} against the rung below"
+        status: p.RungStatus = "shipped" if rung is story.shipped else "yardstick"
+        rungs.append(p.Rung(rung.name, record["cut"], estimate(rung.headline), rung.seconds, status, note))
+    return p.Ladder(tuple(rungs), judged="Scores on the examples that choices were made on.")
+
+
+def _classes(story: Story, data: label_metrics.Labelled) -> tuple[p.ClassScore, ...]:
+    each = label_metrics.class_scores(data, np.ones(len(data.target_N)))
+    return tuple(
+        p.ClassScore(
+            name,
+            int(each.true_K[k]),
+            p.Estimate(float(each.precision_K[k]) if each.said_K[k] else None),
+            p.Estimate(float(each.recall_K[k]) if each.true_K[k] else None),
+            p.Estimate(float(each.f1_K[k])),
+        )
+        for k, name in enumerate(story.examples.classes)
+    )
+
+
+def _reliability(story: Story, data: label_metrics.Labelled) -> p.Reliability:
+    bins = zip(*label_metrics.calibration_bins(data, np.ones(len(data.target_N))), strict=True)
+    shown = tuple(p.ReliabilityBin(float(c), float(a), int(n)) for c, a, n in bins if n > 0)
+    return p.Reliability(shown, story.probe.head.temperature)
+
+
+def _mistakes(story: Story, data: label_metrics.Labelled) -> tuple[p.Mistake, ...]:
+    wrong = np.flatnonzero(~data.right_N)
+    worst = wrong[np.argsort(-data.confidence_N[wrong], kind="stable")][:MISTAKES]
+    labels, out = story.examples.classes, []
+    for at in worst:
+        example = story.examples.items[int(story.scores.rows[at])]
+        try:
+            picture = story.task.draw(example.content.read())
+        except Exception:  # a picture that was there a minute ago: the report goes on without it
+            picture = ""
+        said, confidence = labels[int(data.guess_N[at])], float(data.confidence_N[at])
+        out.append(p.Mistake(example.name, example.target, said, confidence, picture))
+    return tuple(out)
+
+
+def _data(story: Story) -> p.DataFacts:
+    items = story.examples.items
+    parts = tuple(dict.fromkeys(e.part for e in items))
+    counts = Counter((e.target, e.part) for e in items)
+    classes = tuple(p.ClassCount(c, tuple(counts[c, part] for part in parts)) for c in story.examples.classes)
+    findings = story.examples.findings
+    lines = tuple(p.FindingLine(f.name, f.kind, f.severity, f.reason) for f in findings)
+    bad = sum(f.bad for f in findings)
+    return p.DataFacts(
+        story.examples.how, tuple(part or "all" for part in parts), classes, lines, len(items) + bad, bad
+    )
+
+
+def _made(story: Story, said: Mapping[str, Any]) -> p.Made:
+    net, features, head = story.backbone, story.features, story.record()["head"]
+    pre = net.preprocess
+    size = f"{pre.size[0]} × {pre.size[1]}"
+    how = f"{pre.resize} to {pre.resize_to[0]}, centre {size}, {pre.interpolation}, mean {_numbers(pre.mean)}, std {_numbers(pre.std)}, RGB"
+    engine, *rest = features.engine.rsplit(" ", 1)
+    check = f"least cosine with PyTorch fp32 {features.cosine:.5f}" + (
+        f"; {features.note}" if features.note else ""
+    )
+    stages = tuple(p.StageTime(name, seconds) for name, seconds in story.seconds.items())
+    return p.Made(
+        backbone=p.BackboneFacts(
+            net.name, net.licence, net.source, net.parameters, net.dim, net.cut, net.missing, how, net.weights
+        ),
+        head=f"{head['solver']}, {head['setting']}, temperature {head['temperature']:.2f}",
+        engine=p.EngineFacts(engine, rest[0] if rest else "", "", check),
+        cache=p.CacheUse(features.computed, said["features"]["cached"]),
+        stages=stages,
+        versions=tuple(versions().items()),
+        seed=story.options.seed,
+        data_fingerprint=story.fingerprint,
+    )
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{v:.3g}" for v in values) + ")"
+
+
+def _use(story: Story, saved: Saved) -> p.Use:
+    with_us = f'import headstart\n\nmodel = headstart.load("{story.options.folder.name}")\nmodel.predict(["new.jpg"])'
+    snippets = (
+        p.Snippet("With headstart", with_us),
+        p.Snippet(f"Without headstart, with {saved.library} alone (in the model folder)", saved.code),
+    )
+    return p.Use(snippets, tuple(FILES.items()))
+
+
+def model_card(story: Story, said: Mapping[str, Any], saved: Saved) -> str:
+    """Return the model card: what the model is, how good, what to mind, how to load it."""
+    rows = "\n".join(
+        f"| {m['name']} | {m['value']:.4f} | {m['low']:.4f} to {m['high']:.4f} |" for m in said["measures"]
+    )
+    worry = (
+        "\n".join(f"- {c}" for c in caveats(story))
+        or "- Nothing was found that calls the score into question."
+    )
+    net = story.backbone
+    return f"""# {story.options.name}: {story.task.name}
+
+{verdict(story)} {story.splits.how[0].upper()}{story.splits.how[1:]}.
+
+| measure | value | 95% interval |
+|---|---|---|
+{rows}
+
+## What to mind
+
+{worry}
+
+## How it was made
+
+- Backbone: {net.name} ({net.library} `{net.architecture}`, {net.source}, licence: {net.licence}), cut at: {net.cut}.
+- Head: {story.probe.solver}, {story.shipped.setting}, temperature {story.probe.head.temperature:.3f}; standardisation and
+  temperature are folded into its weights.
+- Labels: {", ".join(story.examples.classes)}.
+- Command: `{command(story.options)}`
+
+## Loading it without headstart
+
+Run inside this folder:
+
+```python
+{saved.code}
+```
+
+`golden.safetensors` holds a few inputs (uint8 pixels, from the training data) and the logits that they must give.
+"""

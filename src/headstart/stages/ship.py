@@ -1,0 +1,163 @@
+"""ship: a model folder that needs no headstart: its library's own layout, and beside it what we know of the model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.backbones.backbone import Backbone, Saved
+from headstart.backbones.engine import Array
+from headstart.errors import ModelError, UsageError
+from headstart.heads.linear import LinearHead, softmax
+from headstart.store import (
+    file_digest,
+    load_json,
+    recover_folder,
+    save_arrays,
+    save_bytes,
+    save_json,
+    write_folder,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RECORD = "headstart.json"
+HEAD = "head.safetensors"
+GOLDEN = "golden.safetensors"
+FORMAT = 1
+GOLDEN_TOLERANCE = 1e-3
+"""Largest difference of a probability at which a loaded model counts as the one that was saved: fp32 convolutions
+differ by 1e-6 between machines and by up to 1e-4 between PyTorch releases."""
+
+
+FILES = {
+    "model.safetensors": "the weights of the whole model, head included",
+    "config.json": "the architecture, in its library's own layout",
+    "preprocessor_config.json": "the preprocessing, as transformers reads it",
+    RECORD: "labels, preprocessing, versions, how it was made",
+    HEAD: "the linear head with its feature standardisation, for further training",
+    GOLDEN: "a few inputs with the outputs that the model must give for them",
+    "scores.json": "the scores, for programs",
+    "report.html": "the report, for people",
+    "README.md": "the model card",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A finished model, before it is written.
+
+    Attributes:
+        backbone: its trunk.
+        head: its head.
+        labels: the class names, in the order of the logits.
+        record: what `headstart.json` says beside labels and files.
+    """
+
+    backbone: Backbone
+    head: LinearHead
+    labels: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
+def check_out(out: Path) -> None:
+    """Refuse to write over a folder that headstart did not make.
+
+    Raises:
+        UsageError: it is there, is not empty and is no model folder; or is a file.
+    """
+    recover_folder(out)
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / RECORD).exists()):
+        raise UsageError(
+            f"{out} is there already and is not a model folder of headstart's.",
+            hint="Name another folder with --out; nothing of yours is overwritten.",
+        )
+
+
+def ship(
+    model: Model,
+    run: Callable[[nn.Module, Sequence[Array]], NDArray[np.float32]],
+    golden: Sequence[Array],
+    out: Path,
+    others: Callable[[Saved], Mapping[str, bytes]],
+) -> Saved:
+    """Write the model folder whole, in the place of an older one.
+
+    Args:
+        model: what to write.
+        run: (a network of the backbone's library, inputs) -> what it gives, by the reference engine in fp32.
+        golden: inputs to record with their outputs.
+        out: the folder. Files in it that headstart did not write are carried over.
+        others: given how the model is loaded, further files by name (scores, report, model card).
+
+    Raises:
+        ModelError: the saved network does not give what trunk and head give.
+        StoreError: it cannot be written; an older folder stays as it was.
+    """
+    logits_NK = model.head.logits(run(model.backbone.trunk, golden))
+    saved: list[Saved] = []
+
+    def write(folder: Path) -> None:
+        weight_DK, bias_K = model.head.folded()
+        saved.append(model.backbone.save(folder, model.labels, weight_DK, bias_K))
+        _same(saved[0].library, run(saved[0].model, golden), logits_NK)
+        save_arrays(folder / GOLDEN, {"inputs": np.stack(list(golden)), "logits": logits_NK.astype(np.float32)})
+        _save_head(folder / HEAD, model.head)
+        for name, data in others(saved[0]).items():
+            save_bytes(folder / name, data)
+        files = {p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.is_file()}
+        load = {"library": saved[0].library, "code": saved[0].code}
+        about = {"format": FORMAT, "labels": list(model.labels), **model.record, "load": load, "files": files}
+        save_json(folder / RECORD, about)
+        _carry_over(out, folder)
+
+    write_folder(out, write)
+    return saved[0]
+
+
+def _same(library: str, given_NK: NDArray[np.floating], logits_NK: NDArray[np.floating]) -> None:
+    worst = float(np.abs(softmax(given_NK) - softmax(logits_NK)).max())
+    if not worst <= GOLDEN_TOLERANCE:
+        raise ModelError(
+            f"The model as {library} would load it does not give what was judged; it was not saved.",
+            found=f"a probability differs by {worst:.3g}",
+            hint="This architecture's last layers are unusual: please report it, and take another backbone.",
+        )
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    if not (old / RECORD).exists():
+        return
+    ours = {RECORD, *load_json(old / RECORD).get("files", {}), *(p.name for p in new.iterdir())}
+    for item in old.iterdir():
+        if item.name not in ours:
+            copy = shutil.copytree if item.is_dir() else shutil.copy2
+            copy(item, new / item.name)
+
+
+def _save_head(path: Path, head: LinearHead) -> None:
+    arrays = {"mean": head.mean_D, "std": head.std_D, "weight": head.weight_DK, "bias": head.bias_K}
+    save_arrays(path, {**arrays, "temperature": np.array([head.temperature])})
+
+
+def load_head(path: Path) -> LinearHead:
+    """Read a head back.
+
+    Raises:
+        ModelError: the file is missing or torn.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        a = load_file(path)
+        return LinearHead(a["mean"], a["std"], a["weight"], a["bias"], float(a["temperature"][0]))
+    except (OSError, KeyError, SafetensorError) as error:
+        raise ModelError(f"The model's {path.name} cannot be read.", found=str(error)) from error
