@@ -32,11 +32,12 @@ def fit(
     """Make a model of labelled examples, and a report on it.
 
     Args:
-        data: a folder with a folder for each class, or with train/ val/ test/ of such; a CSV, TSV, JSONL or Parquet
-            table; a Hugging Face data set's folder or name.
+        data: a folder with a folder for each class, or with train/ val/ test/ of such; a CSV, TSV, JSONL or
+            Parquet table; a Hugging Face data set's folder or name.
         out: the model folder; `headstart-NAME` in the working folder where it is left out.
         task: what to learn; found from the data by default.
-        backbone: the pretrained network: `auto`, a timm name, a folder, `ARCHITECTURE@WEIGHTS`, a hub address.
+        backbone: the pretrained network: `auto`, a timm name, a folder, `ARCHITECTURE@WEIGHTS`, a hub
+            address.
         test: further labelled data, judged once, at the end.
         content, label: columns of a table, where looking does not find them.
         seed: fixes everything that is drawn.
@@ -79,4 +80,3 @@ def check(data: str | Path, *, task: str = "auto", track: Track = bars) -> Check
     from headstart.data import check as checks
 
     return checks.check(read(str(data)), task_named(task).inspect, track)
-

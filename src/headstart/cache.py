@@ -93,14 +93,13 @@ def _index(shard: Path) -> tuple[Iterator[str], dict[str, str]]:
     with safe_open(shard, framework="numpy") as handle:
         raw = handle.get_tensor("digests")
         metadata = handle.metadata() or {}
-        if len(handle.get_slice("features").get_shape()) != 2:
-            raise ValueError("not a table of features")
+        shape = handle.get_slice("features").get_shape()
+        if len(shape) != 2 or shape[0] != len(raw):
+            raise ValueError("not a table with one row of features an example")
     return (bytes(row).hex() for row in raw), json.loads(metadata.get("failures", "{}"))
 
 
-def append(
-    space: Space, digests: Sequence[str], features_ND: NDArray[np.float32], failed: Mapping[str, str]
-) -> None:
+def append(space: Space, digests: Sequence[str], features_ND: NDArray[np.float32], failed: Mapping[str, str]) -> None:
     """Write one more shard; `open_space` sees it.
 
     Raises:

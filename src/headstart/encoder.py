@@ -1,4 +1,4 @@
-"""Encoder: a task's inputs, a backbone's trunk, an engine and the cache, tied together for whoever needs features."""
+"""Encoder: a task's inputs, a backbone's trunk, an engine and the cache, together for whoever needs features."""
 
 from __future__ import annotations
 

@@ -66,7 +66,12 @@ def evaluate(
     mine = [i for i, e in enumerate(examples.items) if part is None or e.part == part]
     known = [i for i in mine if examples.items[i].target in model.labels]
     strangers = [
-        Finding(examples.items[i].name, "unknown-class", "left out", f"the model has no class {examples.items[i].target!r}")
+        Finding(
+            examples.items[i].name,
+            "unknown-class",
+            "left out",
+            f"the model has no class {examples.items[i].target!r}",
+        )
         for i in mine
         if examples.items[i].target not in model.labels
     ]
@@ -76,7 +81,9 @@ def evaluate(
             "None of these examples can be scored.",
             found=f"classes {', '.join(examples.classes[:5])}; the model knows {', '.join(model.labels[:5])}",
         )
-    return _scored(model, checked.examples.items, checked.digests, checked.examples.findings, seed, track, clock)
+    return _scored(
+        model, checked.examples.items, checked.digests, checked.examples.findings, seed, track, clock
+    )
 
 
 def _scored(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Saved
 from headstart.backbones.engine import Array, Precision
-from headstart.data.check import Checked, bad_share, check, near_duplicates
+from headstart.data.check import Checked, bad_share, check
 from headstart.data.examples import Examples, Finding
+from headstart.data.near import near_duplicates
 from headstart.data.read import read
 from headstart.encoder import Encoder, encoder
 from headstart.progress import Track, quiet
@@ -120,15 +121,8 @@ def joined(train: Examples, test: Examples) -> Examples:
     """Put further data in the test part, under names that say so; the first data's own test part is left out."""
     kept = [e if e.part else replace(e, part="train") for e in train.items if e.part != "test"]
     further = [replace(e, part="test", name=f"test: {e.name}") for e in test.items]
-    known = {e.target for e in kept}
-    findings = tuple(
-        Finding(e.name, "unknown-class", "left out", f"class {e.target!r} is not among the training classes")
-        for e in further
-        if e.target not in known
-    )
     how = f"{train.how}; judged on further data: {test.how}"
-    items = (*kept, *(e for e in further if e.target in known))
-    return Examples(items, how, (*train.findings, *test.findings, *findings))
+    return Examples((*kept, *further), how, (*train.findings, *test.findings))
 
 
 def fit(options: Options, track: Track = quiet, clock: Callable[[], float] = time.perf_counter) -> Result:
@@ -151,7 +145,9 @@ def fit(options: Options, track: Track = quiet, clock: Callable[[], float] = tim
         checked = gather(options, task, track)
     with watch("backbone"):
         backbone = task.backbone(options.backbone)
-        encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
+        encode_with = encoder(
+            task, backbone, options.precision, Path(options.cache) if options.cache else None
+        )
     with watch("encode"):
         items = [
             Item(e.name, digest, e.content)
@@ -208,9 +204,7 @@ def _decodable(checked: Checked, features: Features) -> tuple[Checked, Floats]:
     return Checked(examples, digests), features.space.take(digests)
 
 
-def divide(
-    checked: Checked, x_ND: Floats, seed: int
-) -> tuple[Splits, Index, Examples]:
+def divide(checked: Checked, x_ND: Floats, seed: int) -> tuple[Splits, Index, Examples]:
     """Split the examples, copies kept on one side; return the near-copies that were found with them."""
     examples = checked.examples
     parts = [e.part for e in examples.items]

@@ -1,4 +1,4 @@
-"""What `predict` reads and writes: paths from arguments, folders, globs and stdin; predictions as CSV or JSON."""
+"""What `predict` reads and writes: paths from arguments, folders, globs, stdin; predictions as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.store import save_bytes
 
 
 def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list[str]:
-    """Return paths in the order given; a folder gives its files with these endings, sorted, hidden ones left out.
+    """Return paths in the order given; a folder gives its files with these endings, sorted, without hidden ones.
 
     Args:
         inputs: files, folders, globs; `-`, or nothing at all, stands for paths on stdin, one a line.
@@ -27,7 +27,9 @@ def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list
         UsageError: there is nothing to predict, or stdin was asked for and is a terminal.
     """
     if not inputs and stdin.isatty():
-        raise UsageError("There is nothing to predict.", hint="Give files, folders or globs, or paths on stdin.")
+        raise UsageError(
+            "There is nothing to predict.", hint="Give files, folders or globs, or paths on stdin."
+        )
     out: list[str] = []
     for given in inputs or ("-",):
         if given == "-":
@@ -45,7 +47,9 @@ def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list
 
 def _inside(folder: Path, endings: Sequence[str]) -> list[str]:
     files = (p for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
-    return sorted(str(p) for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return sorted(
+        str(p) for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
 
 
 def as_csv(said: Iterable[Prediction]) -> str:
@@ -76,5 +80,7 @@ def write(path: Path, said: Sequence[Prediction]) -> None:
     elif path.suffix == ".jsonl":
         text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
     else:
-        raise UsageError(f"Predictions cannot be written as {path.name}.", hint="End it in .csv, .json or .jsonl.")
+        raise UsageError(
+            f"Predictions cannot be written as {path.name}.", hint="End it in .csv, .json or .jsonl."
+        )
     save_bytes(path, text.encode())

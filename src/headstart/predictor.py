@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,12 +134,13 @@ def load(
     recover_folder(folder)
     if not (folder / RECORD).exists():
         raise ModelError(
-            f"{folder} is not a model folder: it has no {RECORD}.", hint="Give the folder that `headstart fit` made."
+            f"{folder} is not a model folder: it has no {RECORD}.",
+            hint="Give the folder that `headstart fit` made.",
         )
     record = load_json(folder / RECORD)
     task = task_named(record["task"])
     backbone = task.backbone(str(folder))
-    precision = cast(Precision, "bf16" if record["engine"]["name"].endswith("bf16") else "fp32")
+    precision: Precision = "bf16" if record["engine"]["name"].endswith("bf16") else "fp32"
     opened = Predictor(
         folder,
         task,

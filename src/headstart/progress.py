@@ -49,4 +49,5 @@ def bars(label: str, total: int) -> Iterator[Advance]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if shown:  # stopping a bar that was never shown prints an empty line on a plain terminal
+            bar.stop()

@@ -8,23 +8,29 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import DiskFullError, StoreError
+from headstart.errors import DiskFullError, HeadstartError, StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SPACE = 1 << 16
+"""A disk with fewer bytes than this left is full."""
 
 
 def fingerprint(*parts: object) -> str:
     """Return a SHA-256 over parts, each length-prefixed so that ("ab", "c") differs from ("a", "bc").
 
     Bytes go in as they are, everything else as its canonical JSON.
+
+    Raises:
+        TypeError: a part is neither; nothing is taken by how it prints, for prints leave things out.
     """
     digest = hashlib.sha256()
     for part in parts:
-        raw = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True, default=str).encode()
+        raw = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
         digest.update(len(raw).to_bytes(8, "little"))
         digest.update(raw)
     return digest.hexdigest()
@@ -46,21 +52,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         DiskFullError: no space was left.
         StoreError: the folder cannot be written to.
     """
-    try:
+    with _telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
-    except OSError as error:
-        raise _store_error(path, error) from error
     temporary = Path(name)
     try:
-        write(temporary)
-        _sync(temporary)
-        temporary.chmod(0o644)  # mkstemp makes files that only their owner reads
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise _store_error(path, error) from error
+        with _telling(path):
+            write(temporary)
+            _sync(temporary)
+            temporary.chmod(0o644)  # mkstemp makes files that only their owner reads
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -69,41 +72,46 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder beside `path`, force it to disk, and put it in the place of `path`.
 
     What stood at `path` is moved aside first and removed last; a kill leaves the old folder, the new one, or (between
-    two renames) the old one under a name that ends in `.old`, from which the next call brings it back.
+    two renames) the old one under a name that ends in `.old`, from which the next call brings it back. A failed write
+    leaves the old folder where it was.
 
     Raises:
         DiskFullError, StoreError: as `write_atomically`.
     """
-    old = path.with_name(f".{path.name}.old")
-    try:
+    with _telling(path):
+        recover_folder(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    except OSError as error:
-        raise _store_error(path, error) from error
     try:
-        write(temporary)
-        for file in temporary.rglob("*"):
-            file.chmod(0o755 if file.is_dir() else 0o644)  # safetensors writes files that only their owner reads
-            _sync(file)
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
-        temporary.rename(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise _store_error(path, error) from error
+        with _telling(path):
+            write(temporary)
+            _settle(temporary)
+            if path.exists():
+                shutil.rmtree(_aside(path), ignore_errors=True)
+                path.rename(_aside(path))
+            temporary.rename(path)
+            _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if old.exists() and path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        recover_folder(path)
+        shutil.rmtree(_aside(path), ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """Let everyone read a folder (mkdtemp and safetensors make what only the owner reads), and force it to disk."""
+    for file in (*folder.rglob("*"), folder):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+        _sync(file)
 
 
 def recover_folder(path: Path) -> None:
     """Bring back the folder that a kill inside `write_folder` left moved aside."""
-    old = path.with_name(f".{path.name}.old")
-    if old.exists() and not path.exists():
-        old.rename(path)
+    if not path.exists() and _aside(path).exists():
+        _aside(path).rename(path)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 def _sync(path: Path) -> None:
@@ -114,14 +122,30 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _store_error(path: Path, error: OSError) -> StoreError:
-    if error.errno in _FULL:
-        return DiskFullError(
-            f"The disk is full: {path.name} was not written.",
-            found=str(path.parent),
-            hint="Free some space and run the same command again: it goes on from what is finished.",
-        )
-    return StoreError(f"Cannot write {path}.", found=str(error), hint="Is the folder writable?")
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Turn what goes wrong when `path` is written into this package's errors."""
+    try:
+        yield
+    except Exception as error:
+        if _is_full(path, error):
+            raise DiskFullError(
+                f"The disk is full: {path.name} was not written.",
+                found=str(path.parent),
+                hint="Free some space and run the same command again: it goes on from what is finished.",
+            ) from error
+        if isinstance(error, OSError):
+            raise StoreError(f"Cannot write {path}.", found=str(error), hint="Is the folder writable?") from error
+        raise
+
+
+def _is_full(path: Path, error: Exception) -> bool:
+    """Say whether a write failed for want of space; safetensors and OpenVINO say so by errors of their own."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    if isinstance(error, HeadstartError):
+        return False
+    return "No space left" in str(error) or shutil.disk_usage(path.parent).free < _SPACE
 
 
 def save_bytes(path: Path, data: bytes) -> None:

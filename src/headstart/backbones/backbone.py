@@ -22,7 +22,8 @@ class Saved:
 
     Attributes:
         library: the package that loads it.
-        code: Python that, run inside the model folder, defines `model` in eval mode: normalised x_N3HW -> logits_NK.
+        code: Python that, run inside the model folder, defines `model` in eval mode: normalised x_N3HW ->
+            logits_NK (transformers: a record that has them as `logits`).
         model: the network that was written.
     """
 
@@ -32,7 +33,8 @@ class Saved:
 
 
 Save = Callable[[Path, tuple[str, ...], NDArray[np.float64], NDArray[np.float64]], Saved]
-"""(folder, labels, weight_DK, bias_K) -> how to load it. Writes the whole classifier in its library's layout."""
+"""(folder, labels, weight_DK, bias_K) -> how to load it. Writes the whole classifier in its library's
+layout."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ def count_parameters(network: nn.Module) -> int:
 def from_pixels(network: nn.Module, preprocess: Preprocess) -> nn.Module:
     """Return a network with its normalisation in front: pixels_N3HW in uint8 -> what the network gives.
 
-    Inside the network the normalisation costs nothing (engines fold it into the first convolution), pixels travel
-    as bytes, and it cannot be forgotten. Of an output record (transformers) the first entry is given.
+    Inside the network the normalisation costs nothing (engines fold it into the first convolution), pixels
+    travel as bytes, and it cannot be forgotten. Of an output record (transformers) the first entry is given.
     """
     import torch
     from torch import nn

@@ -1,4 +1,4 @@
-"""What can be used here and now: installed, in the hub's cache, or in folders; found by looking, nothing is fetched."""
+"""What can be used here and now: installed, in the hub's cache, in folders; found by looking, nothing is fetched."""
 
 from __future__ import annotations
 

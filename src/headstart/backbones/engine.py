@@ -1,9 +1,9 @@
 """Engines that run a frozen trunk: OpenVINO on a CPU, PyTorch on a GPU and as the fallback and the reference.
 
-An engine takes decoded pictures one after another and gives their features in the same order. In OpenVINO each
-picture is a request of its own, one on each core at a time: measured on two cores, EfficientNet-lite0 runs 790
-pictures a second so, 650-740 in batches of 8 to 32; and what a picture gives cannot depend on its neighbours, which
-makes an interrupted run bit-identical to an uninterrupted one.
+An engine takes decoded pictures one after another and gives their features in the same order. In OpenVINO
+each picture is a request of its own, one on each core at a time: measured on two cores, EfficientNet-lite0 runs
+790 pictures a second so, 650-740 in batches of 8 to 32; and what a picture gives cannot depend on its
+neighbours, which makes an interrupted run bit-identical to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ Precision = Literal["auto", "fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 
 LEAST_COSINE = {"bf16": 0.995, "fp32": 0.99999}
-"""Least cosine similarity with PyTorch fp32 features at which a precision is accepted. EfficientNet-lite0 in bf16
-has 0.9990 or more on 397 photos; a wrong preprocessing or channel order falls below 0.99."""
+"""Least cosine similarity with PyTorch fp32 features at which a precision is accepted. EfficientNet-lite0 in
+bf16 has 0.9990 or more on 397 photos; a wrong preprocessing or channel order falls below 0.99."""
 _TORCH_BATCH = 16
 
 
 class Engine(Protocol):
     """Runs a trunk. `name` says which engine, precision and version: it is part of the cache's key."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
         """Yield features_D for each input (pixels_3HW, uint8), in order."""
@@ -46,7 +47,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class TorchEngine:
-    """PyTorch: the reference, on any device. The last batch is filled up, so that every batch has one shape."""
+    """PyTorch: the reference, on any device. The last batch is filled up: every batch has one shape."""
 
     network: nn.Module
     device: str = "cpu"
@@ -126,7 +127,8 @@ def to_openvino(network: nn.Module, example: torch.Tensor) -> Any:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            traced = torch.jit.freeze(torch.jit.trace(network, example, check_trace=False))
+            trace: Any = torch.jit.trace
+            traced = torch.jit.freeze(trace(network, example, check_trace=False))
             model = openvino.convert_model(traced, input=[(list(example.shape), example.numpy().dtype.type)])
     except Exception as error:  # whatever a converter meets in a foreign network: PyTorch can still run it
         raise EngineError("OpenVINO cannot run this network.", found=str(error)[:300]) from error

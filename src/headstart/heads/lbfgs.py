@@ -78,8 +78,8 @@ def _line_search(
         new_f, new_g = evaluate(new_x)
         enough_B = new_f <= f_B + 1e-4 * step_B * slope_B + 1e-14
         if enough_B.all():
-            return (new_x, new_f, new_g) if step_B.any() else None
+            return new_x, new_f, new_g
         step_B = np.where(enough_B, step_B, step_B * 0.5)
     step_B = np.where(enough_B, step_B, 0.0)
     new_x = x_BM + step_B[:, None] * d_BM
-    return (new_x, *evaluate(new_x)) if step_B.any() else None
+    return (new_x, *evaluate(new_x)) if (step_B * slope_B).any() else None

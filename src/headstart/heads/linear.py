@@ -70,16 +70,21 @@ def log_loss_N(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -
 
 
 def fit_temperature(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -> float:
-    """Return the T in [0.05, 20] for which logits/T have the least log loss (Guo et al. 2017, 1706.04599).
+    """Return the T in [1e-4, 1e4] for which logits/T have the least log loss (Guo et al. 2017, 1706.04599).
 
-    The loss is convex in 1/T; a golden-section search over log T to 1e-4 needs some thirty evaluations.
+    One further example that could be of any class is counted in: without it N right of N would give a T of 0, that
+    is certainty. The loss is convex in 1/T; a golden-section search over log T to 1e-4 needs some forty evaluations.
     The logits must come from examples that the head was not fitted on.
     """
     golden = (5**0.5 - 1) / 2
-    low, high = np.log(0.05), np.log(20.0)
+    low, high = np.log(1e-4), np.log(1e4)
+    below_NK = logits_NK - logits_NK.max(1, keepdims=True)
+    true_N, any_N = np.take_along_axis(below_NK, target_N[:, None], 1)[:, 0], below_NK.mean(1)
 
     def loss(log_t: float) -> float:
-        return float(log_loss_N(logits_NK / np.exp(log_t), target_N).mean())
+        t = np.exp(log_t)
+        total_N = np.log(np.exp(below_NK / t).sum(1))
+        return float((total_N - true_N / t).sum() + (total_N - any_N / t).mean())
 
     a, b = high - golden * (high - low), low + golden * (high - low)
     at_a, at_b = loss(a), loss(b)

@@ -16,6 +16,8 @@ from headstart.heads.linear import Array, LinearHead, safe_std
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Penalties tried, in units of the number of rows (the features being standardised)."""
+_ROUNDING = 1e-12
+"""A variance below this share of the mean square is what rounding leaves of a feature that never varies."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,18 @@ class Sums:
         return self + Sums(-other.rows, -other.x_D, -other.xx_DD, -other.y_K, -other.xy_DK)
 
 
-def accumulate(
-    blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.integer]]], dim: int, classes: int
-) -> Sums:
-    """Add up (features_BD, target_B) blocks.
+def accumulate(blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.integer]]], dim: int, classes: int) -> Sums:
+    """Add up (features_BD, target_B) blocks, in float64.
 
-    Products are taken in float32 within a block of some hundred rows and added up in float64.
+    Products in float32 take three quarters of the time, and lose the variance of a feature whose mean is a hundred
+    times its standard deviation.
     """
-    total = Sums(
-        0.0, np.zeros(dim), np.zeros((dim, dim)), np.zeros(classes), np.zeros((dim, classes))
-    )
-    for x_BD, target_B in blocks:
-        y_BK = np.eye(classes, dtype=x_BD.dtype)[target_B]
+    total = Sums(0.0, np.zeros(dim), np.zeros((dim, dim)), np.zeros(classes), np.zeros((dim, classes)))
+    for block_BD, target_B in blocks:
+        x_BD, y_BK = block_BD.astype(np.float64), np.eye(classes)[target_B]
         total.xx_DD[...] += x_BD.T @ x_BD
         total.xy_DK[...] += x_BD.T @ y_BK
-        total.x_D[...] += x_BD.sum(0, dtype=np.float64)
+        total.x_D[...] += x_BD.sum(0)
         total.y_K[...] += y_BK.sum(0)
         total = Sums(total.rows + len(x_BD), total.x_D, total.xx_DD, total.y_K, total.xy_DK)
     return total
@@ -70,7 +69,8 @@ def fit_ridge(sums: Sums, grid: Sequence[float] = GRID) -> tuple[LinearHead, ...
     n = sums.rows
     mean_D = sums.x_D / n
     covariance_DD = sums.xx_DD / n - np.outer(mean_D, mean_D)
-    std_D = safe_std(np.sqrt(np.maximum(np.diag(covariance_DD), 0.0)))
+    variance_D, square_D = np.diag(covariance_DD), np.diag(sums.xx_DD) / n
+    std_D = safe_std(np.sqrt(np.where(variance_D > _ROUNDING * square_D, variance_D, 0.0)))
     share_K = sums.y_K / n
     cross_DK = (sums.xy_DK / n - np.outer(mean_D, share_K)) / std_D[:, None]
     values_D, vectors_DD = np.linalg.eigh(covariance_DD / np.outer(std_D, std_D))

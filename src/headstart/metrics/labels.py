@@ -19,8 +19,8 @@ EXPLAINED = {
     "accuracy": "share of examples given their true label",
     "balanced accuracy": "mean over classes of the share found; every class counts the same",
     "macro F1": "mean over classes of the harmonic mean of precision and recall",
-    "log loss": "surprise at the true labels, in nats; lower is better",
-    "calibration error": "how far stated confidence is from the share that is right, in ten bins; lower is better",
+    "log loss": "surprise at the true labels, in nats",
+    "calibration error": "how far stated confidence is from the share that is right, in ten bins",
 }
 """The measures in the order of reports, each in one line."""
 
@@ -94,9 +94,9 @@ class ClassScores:
 def class_scores(data: Labelled, weight_N: NDArray[np.floating]) -> ClassScores:
     """Return precision, recall and F1 of each class."""
     k = data.classes
-    true_K = np.bincount(data.target_N, weight_N, k)
-    said_K = np.bincount(data.guess_N, weight_N, k)
-    both_K = np.bincount(data.target_N, weight_N * data.right_N, k)
+    true_K = _sums(data.target_N, weight_N, k)
+    said_K = _sums(data.guess_N, weight_N, k)
+    both_K = _sums(data.target_N, weight_N * data.right_N, k)
     precision_K = both_K / np.maximum(said_K, 1e-12)
     recall_K = both_K / np.maximum(true_K, 1e-12)
     f1_K = 2 * both_K / np.maximum(true_K + said_K, 1e-12)
@@ -114,10 +114,10 @@ def calibration_bins(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return (mean confidence, share right, weight) of ten bins of equal width."""
     bin_N = np.minimum((data.confidence_N * BINS).astype(np.intp), BINS - 1)
-    weight_B = np.bincount(bin_N, weight_N, BINS)
+    weight_B = _sums(bin_N, weight_N, BINS)
     held = np.maximum(weight_B, 1e-12)
-    confidence_B = np.bincount(bin_N, weight_N * data.confidence_N, BINS) / held
-    right_B = np.bincount(bin_N, weight_N * data.right_N, BINS) / held
+    confidence_B = _sums(bin_N, weight_N * data.confidence_N, BINS) / held
+    right_B = _sums(bin_N, weight_N * data.right_N, BINS) / held
     return confidence_B, right_B, weight_B
 
 
@@ -125,3 +125,7 @@ def calibration_error(data: Labelled, weight_N: NDArray[np.floating]) -> float:
     """Return the expected calibration error of the top label (Naeini et al. 2015), ten equal bins."""
     confidence_B, right_B, weight_B = calibration_bins(data, weight_N)
     return float(weight_B @ np.abs(confidence_B - right_B) / weight_B.sum())
+
+
+def _sums(of_N: NDArray[np.intp], weight_N: NDArray[np.floating], size: int) -> NDArray[np.float64]:
+    return np.bincount(of_N, weight_N, size).astype(np.float64, copy=False)

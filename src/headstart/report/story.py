@@ -95,6 +95,7 @@ class Story:
             "rung": self.shipped.name,
             "headline": self.scores.headline.record(),
             "judged": {"by": self.scores.how, "how": self.splits.how},
+            "guess": self.scores.guess.record(),
             "measures": [m.record() for m in self.scores.measures],
             "rungs": [self.rung_record(r) for r in self.scores.rungs],
             "scratch": None,
@@ -113,7 +114,9 @@ class Story:
         known = np.isfinite(rung.gain)
         return {
             "name": rung.name,
-            "cut": self.backbone.cut if rung.name != "majority guess" else "none",
+            "cut": self.backbone.cut
+            if rung is not self.scores.rungs[0]
+            else None,  # guessing needs no network
             "setting": rung.setting,
             "headline": rung.headline.record(),
             "gain": {"value": rung.gain, "standard_error": rung.error} if known else None,

@@ -53,7 +53,7 @@ def estimate(measure: Scored) -> p.Estimate:
 
 def verdict(story: Story) -> str:
     """Say in one sentence how good the model is and against what."""
-    head, guess, noun = story.scores.headline, story.scores.rungs[0].headline, story.task.noun
+    head, guess, noun = story.scores.headline, story.scores.guess, story.task.noun
     count = len(story.splits.judged) or len(story.splits.train)
     return (
         f"A linear head on frozen {story.backbone.name} gets {head.value:.1%} of {count} {noun}s right that it had not "
@@ -65,8 +65,8 @@ def caveats(story: Story) -> tuple[str, ...]:
     """Say what to worry about."""
     out = []
     units = len(set(story.splits.unit[story.scores.rows]))
-    head, guess, near, linear = story.scores.headline, *(r for r in story.scores.rungs)
-    if head.low <= guess.headline.high:
+    head, (_, near, linear) = story.scores.headline, story.scores.rungs
+    if head.low <= story.scores.guess.high:
         out.append(
             "The interval reaches what guessing gets: there is no evidence that this model has learned anything."
         )
@@ -99,11 +99,9 @@ def caveats(story: Story) -> tuple[str, ...]:
 
 def _headline(story: Story) -> p.Headline:
     head = story.scores.headline
-    against = tuple(p.Yardstick(r.name, estimate(r.headline)) for r in story.scores.rungs[:-1])
+    against = (p.Yardstick("majority guess", estimate(story.scores.guess)),)
     sentence = story.splits.how[0].upper() + story.splits.how[1:] + "."
-    # The yardsticks were scored where choices were made, which is the same examples only without a test set.
-    same = story.scores.how != "test"
-    return p.Headline(head.name, estimate(head), sentence, "linear head", against if same else ())
+    return p.Headline(head.name, estimate(head), sentence, "linear head", against)
 
 
 def _measure(story: Story, measure: Scored) -> p.Measure:
@@ -127,7 +125,9 @@ def _ladder(story: Story) -> p.Ladder:
         if np.isfinite(rung.gain):
             note += f"; {rung.gain:+.1%} ± {rung.error:.1%} against the rung below"
         status: p.RungStatus = "shipped" if rung is story.shipped else "yardstick"
-        rungs.append(p.Rung(rung.name, record["cut"], estimate(rung.headline), rung.seconds, status, note))
+        rungs.append(
+            p.Rung(rung.name, record["cut"] or "", estimate(rung.headline), rung.seconds, status, note)
+        )
     return p.Ladder(tuple(rungs), judged="Scores on the examples that choices were made on.")
 
 

@@ -1,4 +1,4 @@
-"""encode: every example once through the frozen trunk, into the cache; what the cache knows is not computed again."""
+"""encode: every example once through the frozen trunk, into the cache; what the cache knows is not redone."""
 
 from __future__ import annotations
 
@@ -108,9 +108,7 @@ def encode(
     return _features(items, space, Recalled(name, chosen.cosine, chosen.note), len(todo), building)
 
 
-def _features(
-    items: Sequence[Item], space: cache.Space, engine: Recalled, computed: int, building: float
-) -> Features:
+def _features(items: Sequence[Item], space: cache.Space, engine: Recalled, computed: int, building: float) -> Features:
     failures = {i: space.failures[item.digest] for i, item in enumerate(items) if item.digest in space.failures}
     kept = tuple(i for i in range(len(items)) if i not in failures)
     return Features(space, kept, failures, engine.name, engine.cosine, engine.note, computed, building)

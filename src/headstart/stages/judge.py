@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads.linear import log_loss_N
 from headstart.metrics.interval import Measure, between, measured, resamples
 from headstart.stages.probe import Probe, Rung
 from headstart.stages.split import Index, Splits
@@ -49,6 +48,7 @@ class Scores:
 
     Attributes:
         measures: all measures, the headline first.
+        guess: the headline measure of always naming the commonest training class, on the very same examples.
         how: `test` (held out, judged once) or `cross-validation`.
         rungs: the ladder.
         rows: the example behind each row of `logits_NK`, one row an example.
@@ -56,6 +56,7 @@ class Scores:
     """
 
     measures: tuple[Measure, ...]
+    guess: Measure
     how: str
     rungs: tuple[RungScore, ...]
     rows: Index
@@ -89,10 +90,13 @@ def judge(
     if len(splits.judged):
         logits_NK = probe.head.logits(features_ND(splits.judged))
         measures = _on(logits_NK, splits.judged, target_N, splits, scoring, seed)
-        return Scores(measures, "test", rungs, splits.judged, logits_NK)
+        share_K = np.bincount(target_N[splits.train], minlength=logits_NK.shape[1]) + 1.0
+        constant_NK = np.broadcast_to(np.log(share_K), logits_NK.shape)
+        guess = _on(constant_NK, splits.judged, target_N, splits, scoring, seed)[0]
+        return Scores(measures, guess, "test", rungs, splits.judged, logits_NK)
     measures = corrected(shipped, probe.row_R, target_N, splits.unit, scoring, seed)
     rows, first = np.unique(probe.row_R, return_index=True)
-    return Scores(measures, "cross-validation", rungs, rows, shipped.chosen_RK[first])
+    return Scores(measures, rungs[0].headline, "cross-validation", rungs, rows, shipped.chosen_RK[first])
 
 
 def ladder(probe: Probe, target_N: Index, splits: Splits, scoring: Scoring, seed: int) -> tuple[RungScore, ...]:
@@ -125,9 +129,7 @@ def _on(
     data = scoring.read(logits_NK, target_N[rows])
     unit_N = np.unique(splits.unit[rows], return_inverse=True)[1].astype(np.intp)
     units = int(unit_N.max()) + 1
-    return measured(
-        lambda weight_N: scoring.score(data, weight_N), unit_N, seed, dict.fromkeys(scoring.shares, units)
-    )
+    return measured(lambda weight_N: scoring.score(data, weight_N), unit_N, seed, dict.fromkeys(scoring.shares, units))
 
 
 def corrected(
@@ -136,13 +138,12 @@ def corrected(
     """Return the measures of a rung with the choice among its settings paid for (BBC-CV)."""
     target_R = target_N[row_R]
     settings = [scoring.read(logits_RK.astype(np.float64), target_R) for logits_RK in rung.logits_SRK]
-    loss_SR = np.stack([log_loss_N(logits_RK.astype(np.float64), target_R) for logits_RK in rung.logits_SRK])
     unit_R = np.unique(unit[row_R], return_inverse=True)[1]
     units = int(unit_R.max()) + 1
     drawn: list[Mapping[str, float]] = []
     for counts in resamples(units, seed):
         inside_R = counts[unit_R].astype(np.float64)
-        best = int((loss_SR @ inside_R).argmin())
+        best = int((rung.loss_SR @ inside_R).argmin())
         left_out_R = (inside_R == 0).astype(np.float64)
         if left_out_R.any():
             drawn.append(scoring.score(settings[best], left_out_R))

@@ -6,8 +6,11 @@ fitted on. What later stages need to judge the choices, the held-out logits of e
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +37,22 @@ class Rung:
         name: what the field calls it.
         settings: the candidates, in words.
         logits_SRK: held-out logits of each candidate, its temperature applied.
+        loss_SR: what choices are made by: the log loss of each held-out row.
         temperatures: the temperature of each candidate.
-        best: position of the candidate with the least held-out log loss.
         seconds: what the rung took.
     """
 
     name: str
     settings: tuple[str, ...]
     logits_SRK: NDArray[np.float32]
+    loss_SR: NDArray[np.float64]
     temperatures: tuple[float, ...]
-    best: int
     seconds: float
+
+    @property
+    def best(self) -> int:
+        """The position of the candidate with the least held-out loss."""
+        return int(self.loss_SR.mean(1).argmin())
 
     @property
     def chosen_RK(self) -> Logits:
@@ -103,34 +111,43 @@ def probe(
         The rungs and the chosen head. Deterministic.
     """
     problem = _Problem(features_ND, target_N, classes, splits)
-    rungs = []
-    for name, settings, candidates in (
-        ("majority guess", ("class shares",), _guess),
-        ("nearest neighbours", tuple(f"k={k}" for k in neighbours.GRID), _near),
-    ):
-        rungs.append(_rung(problem, name, settings, candidates, clock))
-        advance(1)
-    solver, settings, candidates, fit = _linear(problem)
-    rungs.append(_rung(problem, "linear head", settings, candidates, clock))
-    last = rungs[-1]
-    head = fit(last.best).with_temperature(last.temperatures[last.best])
+    rungs = [_rung(problem, "majority guess", ("class shares",), _guess, clock)]
     advance(1)
-    return Probe(tuple(rungs), problem.row_R, head, solver)
+    rungs.append(_rung(problem, "nearest neighbours", [f"k={k}" for k in neighbours.GRID], _near, clock))
+    advance(1)
+    solver = _ridge(problem) if _large(problem) else _logistic(problem)
+    last = _rung(problem, "linear head", solver.settings, solver.candidates, clock, solver.gives_logits)
+    head = solver.fit(last.best).with_temperature(last.temperatures[last.best])
+    advance(1)
+    return Probe((*rungs, last), problem.row_R, head, solver.name)
 
 
 Candidates = Callable[[_Problem], NDArray[np.float64]]
 
 
-def _rung(problem: _Problem, name: str, settings: Sequence[str], candidates: Candidates, clock: Clock) -> Rung:
+def _rung(
+    problem: _Problem,
+    name: str,
+    settings: Sequence[str],
+    candidates: Candidates,
+    clock: Clock,
+    gives_logits: bool = True,
+) -> Rung:
+    """Run the candidates and fit a temperature to each.
+
+    Logits are compared by their log loss as they are, which is what logistic regression minimises; compared after
+    the temperature they choose no better (accuracy 0.931 both, mean of 120 runs on Office-Caltech). Scores that are
+    no logits are compared after it.
+    """
     start = clock()
-    logits_SRK = candidates(problem)
+    raw_SRK = candidates(problem)
     target_R = problem.target_N[problem.row_R]
-    temperatures = [fit_temperature(l_RK, target_R) for l_RK in logits_SRK]
-    logits_SRK = logits_SRK / np.asarray(temperatures)[:, None, None]
-    losses = [float(log_loss_N(l_RK, target_R).mean()) for l_RK in logits_SRK]
-    best = int(np.argmin(losses))
+    temperatures = [fit_temperature(l_RK, target_R) for l_RK in raw_SRK]
+    logits_SRK = raw_SRK / np.asarray(temperatures)[:, None, None]
+    compared_SRK = raw_SRK if gives_logits else logits_SRK
+    loss_SR = np.stack([log_loss_N(l_RK, target_R) for l_RK in compared_SRK])
     kept = logits_SRK.astype(np.float32)
-    return Rung(name, tuple(settings), kept, tuple(temperatures), best, clock() - start)
+    return Rung(name, tuple(settings), kept, loss_SR, tuple(temperatures), clock() - start)
 
 
 def _guess(problem: _Problem) -> NDArray[np.float64]:
@@ -143,29 +160,63 @@ def _guess(problem: _Problem) -> NDArray[np.float64]:
 
 def _near(problem: _Problem) -> NDArray[np.float64]:
     x, y = problem.features_ND, problem.target_N
-    folds = [neighbours.vote(x[held], x[fit], y[fit], problem.classes) for fit, held in problem.splits.folds]
-    return np.stack([np.concatenate(rows) for rows in zip(*folds, strict=True)])
+
+    def one(fit: Index, held: Index) -> NDArray[np.float64]:
+        return np.stack(neighbours.vote(x[held], x[fit], y[fit], problem.classes))
+
+    return _over_folds(problem, one)
 
 
-def _linear(
-    problem: _Problem,
-) -> tuple[str, tuple[str, ...], Candidates, Callable[[int], LinearHead]]:
+def _over_folds(problem: _Problem, one: Callable[[Index, Index], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Run (fit, held) -> logits_SHK over the folds, one on each core, and join the held rows.
+
+    Each fold computes on one thread, which is faster than folds one after another on all of them, gives the same
+    bits on any number of cores, and does not stall when the machine is busy: with both cores taken by others the
+    linear head took 15 s by BLAS's own threads, and 0.3 s so.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(lambda fold: one(*fold), problem.splits.folds)), axis=1)
+
+
+@dataclass(frozen=True)
+class _Solver:
+    """A way to fit the linear head: its candidates on the folds, and one of them on all training examples."""
+
+    name: str
+    settings: tuple[str, ...]
+    candidates: Candidates
+    fit: Callable[[int], LinearHead]
+    gives_logits: bool
+
+
+def _large(problem: _Problem) -> bool:
     n, d = len(problem.splits.train), problem.features_ND.shape[1]
     work = 4.0 * n * min(n, d) * problem.classes * len(logistic.GRID) * _STEPS * len(problem.splits.folds)
-    if n > CLOSED_FORM_ROWS or work > CLOSED_FORM_WORK:
-        settings = tuple(f"penalty={p:g}" for p in ridge.GRID)
-        return "closed-form ridge regression", settings, _ridge_folds, lambda s: _ridge_head(problem, s)
+    return n > CLOSED_FORM_ROWS or work > CLOSED_FORM_WORK
+
+
+def _logistic(problem: _Problem) -> _Solver:
     settings = tuple(f"C={c:g}" for c in logistic.GRID)
-    return "L2 logistic regression (L-BFGS)", settings, _logistic_folds, lambda s: _logistic_head(problem, s)
+    fit = partial(_logistic_head, problem)
+    return _Solver("L2 logistic regression (L-BFGS)", settings, _logistic_folds, fit, gives_logits=True)
+
+
+def _ridge(problem: _Problem) -> _Solver:
+    settings = tuple(f"penalty={p:g}" for p in ridge.GRID)
+    fit = partial(_ridge_head, problem)
+    return _Solver("closed-form ridge regression", settings, _ridge_folds, fit, gives_logits=False)
 
 
 def _logistic_folds(problem: _Problem) -> NDArray[np.float64]:
     x, y = problem.features_ND, problem.target_N
-    folds = []
-    for fit, held in problem.splits.folds:
+
+    def one(fit: Index, held: Index) -> NDArray[np.float64]:
         heads = logistic.fit_logistic(x[fit], y[fit], problem.classes, tolerance=1e-4)
-        folds.append(np.stack([h.logits(x[held]) for h in heads]))
-    return np.concatenate(folds, axis=1)
+        return np.stack([h.logits(x[held]) for h in heads])
+
+    return _over_folds(problem, one)
 
 
 def _logistic_head(problem: _Problem, setting: int) -> LinearHead:
@@ -184,14 +235,15 @@ def _ridge_sums(problem: _Problem, rows: Index) -> ridge.Sums:
 
 
 def _ridge_folds(problem: _Problem) -> NDArray[np.float64]:
-    folds = []
     total = _ridge_sums(problem, problem.splits.train)
-    for fit, held in problem.splits.folds:
+
+    def one(fit: Index, held: Index) -> NDArray[np.float64]:
         inside = len(fit) + len(held) == len(problem.splits.train)
         sums = total - _ridge_sums(problem, held) if inside else _ridge_sums(problem, fit)
         heads = ridge.fit_ridge(sums)
-        folds.append(np.stack([h.logits(problem.features_ND[held]) for h in heads]))
-    return np.concatenate(folds, axis=1)
+        return np.stack([h.logits(problem.features_ND[held]) for h in heads])
+
+    return _over_folds(problem, one)
 
 
 def _ridge_head(problem: _Problem, setting: int) -> LinearHead:

@@ -1,4 +1,4 @@
-"""ship: a model folder that needs no headstart: its library's own layout, and beside it what we know of the model."""
+"""ship: a model folder that needs no headstart: its library's own layout, and beside it what is known of it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ HEAD = "head.safetensors"
 GOLDEN = "golden.safetensors"
 FORMAT = 1
 GOLDEN_TOLERANCE = 1e-3
-"""Largest difference of a probability at which a loaded model counts as the one that was saved: fp32 convolutions
-differ by 1e-6 between machines and by up to 1e-4 between PyTorch releases."""
+"""Largest difference of a probability at which a loaded model counts as the one that was saved: fp32
+convolutions differ by 1e-6 between machines and by up to 1e-4 between PyTorch releases."""
 
 
 FILES = {

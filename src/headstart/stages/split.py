@@ -23,6 +23,9 @@ HOLD_OUT_FROM = 2000
 HOLD_OUT_SHARE = 0.2
 REPEAT_BELOW = 1000
 REPEATS = 3
+_ONCE = "were judged once, at the end"
+_CROSSED = "choices were made by cross-validation inside"
+_BBC = "by cross-validation corrected for having chosen the best setting (BBC-CV)"
 
 
 @dataclass(frozen=True)
@@ -84,27 +87,25 @@ def split(parts: list[Part], target: Index, unit: Index, seed: int) -> Splits:
             hint="Put labelled examples into train/.",
         )
     if len(valid) and len(test):
-        how = f"choices were made on the {len(valid)} validation examples; the {len(test)} test examples were judged once, at the end"
+        how = f"choices were made on the {len(valid)} validation examples; the {len(test)} test examples " + _ONCE
         both = np.sort(np.concatenate([train, valid]))
         return Splits(both, test, ((train, valid),), unit, len(valid), how)
     if len(valid) or len(test):
         judged, name = (test, "test") if len(test) else (valid, "validation")
         folds = cross_validation(train, target, unit, seed)
-        how = f"choices were made by cross-validation inside the {len(train)} training examples; the {len(judged)} {name} examples were judged once, at the end"
+        how = f"{_CROSSED} the {len(train)} training examples; the {len(judged)} {name} examples {_ONCE}"
         return Splits(train, judged, folds, unit, 0, how)
     if len(train) >= HOLD_OUT_FROM:
         judged, rest = _held_out(train, target, unit, seed)
         folds = cross_validation(rest, target, unit, seed)
-        how = f"{len(judged)} of the {len(train)} examples, drawn at the start, were held out and judged once, at the end; choices were made by cross-validation inside the others"
+        how = f"{_CROSSED} {len(rest)} examples; the {len(judged)} others, drawn at the start, {_ONCE}"
         return Splits(rest, judged, folds, unit, 0, how)
     folds = cross_validation(train, target, unit, seed)
-    how = f"each of the {len(train)} examples was judged by heads that had not seen it (cross-validation), corrected for having chosen the best (BBC-CV)"
+    how = f"each of the {len(train)} examples was judged by heads that had not seen it, {_BBC}"
     return Splits(train, np.empty(0, np.intp), folds, unit, 0, how)
 
 
-def cross_validation(
-    train: Index, target: Index, unit: Index, seed: int
-) -> tuple[tuple[Index, Index], ...]:
+def cross_validation(train: Index, target: Index, unit: Index, seed: int) -> tuple[tuple[Index, Index], ...]:
     """Return repeated stratified folds over whole units.
 
     Three repeats of five folds below 1000 examples, one above. A class with fewer than five units gives the
@@ -113,7 +114,8 @@ def cross_validation(
     Raises:
         DataError: fewer than two classes have two units.
     """
-    sizes = sorted(len(set(unit[train[target[train] == k]])) for k in np.unique(target[train]))
+    dealt = Counter(_labels(_members(train, unit), target[train]).values())
+    sizes = sorted(dealt[int(k)] for k in np.unique(target[train]))
     several = [s for s in sizes if s > 1]
     if len(several) < 2:
         raise DataError(
@@ -135,12 +137,10 @@ def deal(train: Index, target: Index, unit: Index, folds: int, rng: np.random.Ge
 
     Returns the fold of each example, -1 for the only unit of a class.
     """
-    members: dict[int, list[int]] = {}
-    for position, i in enumerate(train):
-        members.setdefault(int(unit[i]), []).append(position)
+    members = _members(train, unit)
     order = [list(members)[j] for j in rng.permutation(len(members))]
     order.sort(key=lambda u: -len(members[u]))
-    label = {u: int(np.bincount(target[train[members[u]]]).argmax()) for u in order}
+    label = _labels(members, target[train])
     many = Counter(label.values())
     held = np.zeros((folds, int(target.max()) + 1), np.intp)
     fold = np.full(len(train), -1, np.intp)
@@ -152,6 +152,19 @@ def deal(train: Index, target: Index, unit: Index, folds: int, rng: np.random.Ge
         held[f, k] += len(members[u])
         fold[members[u]] = f
     return fold
+
+
+def _members(train: Index, unit: Index) -> dict[int, list[int]]:
+    """Return the positions in `train` of each unit's examples."""
+    members: dict[int, list[int]] = {}
+    for position, i in enumerate(train):
+        members.setdefault(int(unit[i]), []).append(position)
+    return members
+
+
+def _labels(members: dict[int, list[int]], target: Index) -> dict[int, int]:
+    """Return the class that each unit counts for: the commonest, of copies that were labelled differently."""
+    return {u: int(np.bincount(target[positions]).argmax()) for u, positions in members.items()}
 
 
 def _held_out(train: Index, target: Index, unit: Index, seed: int) -> tuple[Index, Index]:

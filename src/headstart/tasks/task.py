@@ -52,7 +52,8 @@ class Task:
         inspect: looks at one example before anything is trained.
         backbone: opens a pretrained network by what the user wrote.
         load: a backbone -> the function that makes its inputs.
-        network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them itself.
+        network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them
+            itself.
         scoring: how predictions are scored.
         draw: bytes of an example -> how the report shows it, a data URI.
         endings: file endings that a folder given to `predict` is searched for.

@@ -1,0 +1,141 @@
+"""Data sets of the Hugging Face `datasets` library: saved folders and hub names. Only imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from headstart.data.columns import label_column, named
+from headstart.data.examples import CellContent, Example, Examples, Finding, Part
+from headstart.data.parts import gathered, part_named, safe_name
+from headstart.data.rows import as_text
+from headstart.errors import DataError
+
+MARKERS = ("dataset_dict.json", "dataset_info.json", "state.json")
+"""Files by which a folder that `save_to_disk` wrote is known."""
+
+
+def read_dataset(path_or_name: str, content_column: str | None = None, label_column: str | None = None) -> Examples:
+    """Read a folder that `save_to_disk` of a Dataset or DatasetDict wrote, or a data set of the hub.
+
+    The pictures stay where they are and are read when asked for. Splits called train, validation or test
+    become parts; a single split of any name has none.
+
+    Args:
+        path_or_name: a folder, or `owner/name`.
+        content_column: the column of pictures; the one of type Image where it is left out.
+        label_column: the column of labels; the one of type ClassLabel, or one so named, where it is left out.
+
+    Raises:
+        DataError: the library is not installed, the data set cannot be had, or has no pictures or labels.
+        UsageError: a column that was named is not there.
+    """
+    splits = _open(path_or_name)
+    items: list[Example] = []
+    findings: list[Finding] = []
+    kept = {name: part for name in splits if (part := _part(name, len(splits))) is not None}
+    for name in splits.keys() - kept.keys():
+        findings.append(Finding(name, "split-ignored", "note", "it is not called train, validation or test"))
+    if not kept:
+        raise DataError("None of the splits is called train.", found=", ".join(splits))
+    for name, part in kept.items():
+        column, label = _roles(splits[name], content_column, label_column)
+        for found in _rows(splits[name], name, part, column, label):
+            if isinstance(found, Example):
+                items.append(found)
+            else:
+                findings.append(found)
+    columns = f"pictures in {column!r}, labels in {label!r}"
+    return gathered(items, findings, f"data set of the datasets library: {columns}, splits {', '.join(kept)}")
+
+
+def _open(path_or_name: str) -> Mapping[str, Any]:
+    """Return the splits by name."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError(
+            "Reading this needs the datasets library, which is not installed.",
+            found=path_or_name,
+            hint='pip install "headstart[datasets]"',
+        ) from error
+    is_folder = Path(path_or_name).is_dir()
+    try:
+        opened = datasets.load_from_disk(path_or_name) if is_folder else datasets.load_dataset(path_or_name)
+    except Exception as error:  # the library has no common base for what can go wrong in it
+        raise _unavailable(path_or_name, is_folder, error) from error
+    if isinstance(opened, datasets.DatasetDict):
+        return dict(opened)
+    return {str(opened.split or "all"): opened}
+
+
+def _unavailable(name: str, is_folder: bool, error: Exception) -> DataError:
+    found = f"{type(error).__name__}: {str(error)[:300]}"
+    if is_folder:
+        return DataError(f"The data set in {name} cannot be read.", found=found, hint="Save it again.")
+    return DataError(
+        f"There is no file or folder {name}, and no such data set could be had from the hub.",
+        found=found,
+        hint="Check the spelling and the network; a folder that save_to_disk wrote needs no network.",
+    )
+
+
+def _part(split: str, count: int) -> Part | None:
+    return part_named(split) or ("" if count == 1 else None)
+
+
+def _roles(split: Any, content: str | None, label: str | None) -> tuple[str, str]:
+    import datasets
+
+    features: Mapping[str, Any] = split.features
+    for wanted in (content, label):
+        if wanted is not None:
+            named(dict.fromkeys(features, ()), wanted)
+    images = [name for name, f in features.items() if isinstance(f, datasets.Image)]
+    content = content or next(iter(images), None)
+    if content not in images:
+        said = ", ".join(f"{name}: {type(f).__name__}" for name, f in features.items())
+        raise DataError("The data set has no column of type Image.", found=said)
+    classes = [name for name, f in features.items() if isinstance(f, datasets.ClassLabel)]
+    label = label or next(iter(classes), None) or _label_by_looking(split, content)
+    return content, label
+
+
+def _label_by_looking(split: Any, content: str) -> str:
+    import datasets
+
+    plain = [n for n, f in split.features.items() if isinstance(f, datasets.Value) and f.dtype != "binary"]
+    return label_column({name: [as_text(v) for v in split[name]] for name in plain}, content)
+
+
+def _rows(split: Any, name: str, part: Part, column: str, label: str) -> Iterator[Example | Finding]:
+    import datasets
+
+    raw = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    width = len(str(len(split)))
+    for i, target in enumerate(_targets(split, label)):
+        row = safe_name(f"{name}#{i + 1:0{width}d}")
+        if target:
+            yield Example(row, CellContent(partial(_bytes, raw, i, column)), safe_name(target), part)
+        else:
+            yield Finding(row, "no-label", "left out", f"it has no label in column {label!r}", bad=True)
+
+
+def _targets(split: Any, label: str) -> list[str]:
+    values = list(split.with_format(None)[label])
+    names = getattr(split.features[label], "names", None)
+    if names is None:
+        return [as_text(v) for v in values]
+    return [names[v] if v is not None and 0 <= v < len(names) else "" for v in values]
+
+
+def _bytes(raw: Any, row: int, column: str) -> bytes:
+    """Return a picture's bytes from the Arrow file, or from the file that it names."""
+    cell = raw[row][column] or {}
+    if cell.get("bytes") is not None:
+        return bytes(cell["bytes"])
+    if cell.get("path"):
+        return Path(cell["path"]).read_bytes()
+    raise OSError("the cell is empty")

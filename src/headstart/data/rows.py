@@ -1,0 +1,245 @@
+"""The rows of a table file, whatever its format: CSV, TSV, JSON lines, JSON, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headstart.data.columns import find_file
+from headstart.errors import DataError
+
+_DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+_SAMPLE = 64_000
+_PICTURE_FIRST = ("image", "img", "picture", "photo")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table.
+
+    Attributes:
+        path: the file.
+        columns: name -> its values as text, empty where there is none; all of one length.
+        how: format, delimiter and encoding, for people.
+        pictures: columns whose cells hold the bytes of pictures -> the dotted path of these, likeliest first.
+        labelled: columns that the file itself declares to be labels.
+    """
+
+    path: Path
+    columns: Mapping[str, Sequence[str]]
+    how: str
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    labelled: tuple[str, ...] = ()
+    count: int = 0
+
+
+def read_rows(path: Path) -> Rows:
+    """Read a table, all but pictures in its cells.
+
+    Raises:
+        DataError: it cannot be read, or has no rows.
+    """
+    reader = FORMATS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path.name} is no table.", found=path.suffix or "no suffix", hint=f"Read are {_KNOWN}.")
+    try:
+        rows = reader(path)
+    except OSError as error:
+        raise DataError(f"The table {path.name} cannot be read.", found=str(error)) from error
+    if not rows.count:
+        raise DataError(f"The table {path.name} has no rows.", hint="A header row and one row for each example.")
+    return rows
+
+
+def _text_of(path: Path) -> tuple[str, str]:
+    """Return a file's text and the name of the encoding, where that is worth saying."""
+    data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace"), "UTF-16"
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace"), "cp1252"
+
+
+def _read_csv(path: Path) -> Rows:
+    text, encoding = _text_of(path)
+    delimiter = _delimiter(text, "\t" if path.suffix.lower() == ".tsv" else ",")
+    try:
+        records = [r for r in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(r)]
+    except csv.Error as error:
+        raise DataError(f"The table {path.name} is damaged.", found=str(error)) from error
+    said = [_DELIMITERS[delimiter]] * (delimiter not in ",\t") + [encoding] * bool(encoding)
+    kind = "TSV" if delimiter == "\t" else "CSV"
+    if records and any(find_file(path.parent, cell) for cell in records[0]):
+        said.append("no header")
+        records.insert(0, [""] * max(map(len, records)))
+    header, *body = records or [[]]
+    names = _names(header)
+    columns = {name: [r[i].strip() if i < len(r) else "" for r in body] for i, name in enumerate(names)}
+    return Rows(path, columns, f"{kind} table" + f" ({', '.join(said)})" * bool(said), count=len(body))
+
+
+def _names(header: Sequence[str]) -> list[str]:
+    """Return column names that differ: an empty or repeated one becomes its number."""
+    out: list[str] = []
+    for i, name in enumerate(header):
+        plain = name.strip()
+        out.append(f"column {i + 1}" if not plain or plain in out else plain)
+    return out
+
+
+def _delimiter(text: str, default: str) -> str:
+    """Return the delimiter that cuts the first rows most evenly into more than one field."""
+    sample = text[:_SAMPLE].rpartition("\n")[0] if len(text) > _SAMPLE else text
+    scores = {d: _evenness(sample, d) for d in (default, *_DELIMITERS)}
+    return max(scores, key=lambda d: scores[d]) if any(share for share, _ in scores.values()) else default
+
+
+def _evenness(sample: str, delimiter: str) -> tuple[float, int]:
+    try:
+        widths = [len(r) for r in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if r]
+    except csv.Error:
+        return 0.0, 0
+    if not widths or widths[0] < 2:
+        return 0.0, 0
+    return sum(w == widths[0] for w in widths) / len(widths), widths[0]
+
+
+def _read_json_lines(path: Path) -> Rows:
+    text, encoding = _text_of(path)
+    records = []
+    for number, line in enumerate(io.StringIO(text), 1):  # not splitlines: that also cuts at U+2028 inside strings
+        if line.strip():
+            records.append(_parsed(line, f"{path.name}, line {number}"))
+    return _from_records(path, records, "JSON lines" + f" ({encoding})" * bool(encoding))
+
+
+def _read_json(path: Path) -> Rows:
+    records = _parsed(_text_of(path)[0], path.name)
+    return _from_records(path, records if isinstance(records, list) else [records], "JSON table")
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where}: this is not JSON.", found=f"{text.strip()[:60]!r} ({error})") from error
+
+
+def _from_records(path: Path, records: Sequence[Any], how: str) -> Rows:
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            raise DataError(f"{path.name}: row {number} is no JSON object.", found=repr(record)[:60])
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns = {name: [as_text(record.get(name)) for record in records] for name in names}
+    return Rows(path, columns, how, count=len(records))
+
+
+def as_text(value: object) -> str:
+    """Return a cell as text; nothing, and what is no number, as an empty string."""
+    if value is None or value != value:
+        return ""
+    return str(value).strip()
+
+
+def _read_parquet(path: Path) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+        features = _features(file.schema_arrow.metadata)
+        pictures = _pictures(file, features)
+        columns = {name: _values(file, leaf) for name, leaf in _readable(file, pictures).items()}
+    except pa.ArrowException as error:
+        raise DataError(f"The table {path.name} is damaged, or no Parquet file.", found=str(error)) from error
+    names = {name: class_names(features.get(name)) for name in columns}
+    columns |= {name: _labels(columns[name], said) for name, said in names.items() if said}
+    labelled = tuple(name for name, said in names.items() if said)
+    return Rows(path, columns, "Parquet table", pictures, labelled, file.metadata.num_rows)
+
+
+def _features(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """Return the column types that the datasets library noted in a schema."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def class_names(feature: object) -> list[str]:
+    """Return the names of a ClassLabel in its JSON form, or an empty list for anything else."""
+    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
+        return []
+    names = feature.get("names") or []
+    return [names[key] for key in sorted(names, key=int)] if isinstance(names, dict) else list(names)
+
+
+def _labels(values: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Replace class numbers by names; a number without a name, as -1, is no label."""
+    known = {str(i): name for i, name in enumerate(names)}
+    return [known.get(value, "") for value in values]
+
+
+def _pictures(file: Any, features: Mapping[str, Any]) -> dict[str, str]:
+    import pyarrow as pa
+
+    found = {}
+    for column in file.schema_arrow:
+        inner = column.type
+        if pa.types.is_binary(inner) or pa.types.is_large_binary(inner):
+            found[column.name] = column.name
+        elif pa.types.is_struct(inner) and inner.get_field_index("bytes") >= 0:
+            leaf = f"{column.name}.bytes"
+            if not _is_empty(file, leaf):
+                found[column.name] = leaf
+    declared = {name for name, f in features.items() if isinstance(f, dict) and f.get("_type") == "Image"}
+    return dict(sorted(found.items(), key=lambda kv: (kv[0] not in declared, kv[0].lower() not in _PICTURE_FIRST)))
+
+
+def _is_empty(file: Any, leaf: str) -> bool:
+    """Whether the file's statistics say that a column holds nothing: its structs then give paths only."""
+    index = next(i for i in range(len(file.schema)) if file.schema.column(i).path == leaf)
+    groups = [file.metadata.row_group(g) for g in range(file.num_row_groups)]
+    known = [(g.column(index).statistics, g.num_rows) for g in groups]
+    return all(s is not None and s.has_null_count and s.null_count == rows for s, rows in known)
+
+
+def _readable(file: Any, pictures: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of text and numbers, and the paths inside picture structs: name -> dotted path."""
+    import pyarrow as pa
+
+    out = {}
+    for column in file.schema_arrow:
+        if pa.types.is_struct(column.type):
+            if column.type.get_field_index("path") >= 0:
+                out[f"{column.name}.path" if column.name in pictures else column.name] = f"{column.name}.path"
+        elif column.name not in pictures and not pa.types.is_nested(column.type):
+            out[column.name] = column.name
+    return out
+
+
+def _values(file: Any, leaf: str) -> list[str]:
+    column = file.read(columns=[leaf]).column(0)
+    values: Iterable[Any] = column.to_pylist()
+    return [as_text(next(iter(v.values()), None) if isinstance(v, dict) else v) for v in values]
+
+
+FORMATS: Mapping[str, Callable[[Path], Rows]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".tab": _read_csv,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+    ".pq": _read_parquet,
+}
+_KNOWN = ", ".join(FORMATS)
