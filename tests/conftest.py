@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("headstart", deadline=None)  # a busy machine is not a bug
+settings.load_profile("headstart")
 
 
 @pytest.fixture(scope="session")

@@ -73,19 +73,22 @@ def test_longer_work_shows_what_is_done_on_stderr(clock: Clock, capsys: pytest.C
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("track", [progress.quiet, progress.bars])
-def test_an_error_inside_is_let_through(track: progress.Track) -> None:
-    with pytest.raises(ValueError, match="mine"), track("features", 3) as advance:
+def failing(track: progress.Track, clock: Clock) -> None:
+    with track("features", 3) as advance:
+        clock.now += 2
         advance(1)
         raise ValueError("mine")
 
 
+@pytest.mark.parametrize("track", [progress.quiet, progress.bars])
+def test_an_error_inside_is_let_through(track: progress.Track, clock: Clock) -> None:
+    with pytest.raises(ValueError, match="mine"):
+        failing(track, clock)
+
+
 def test_a_bar_is_gone_after_an_error(clock: Clock) -> None:
-    with redirect_stderr(Terminal()) as terminal:
-        with pytest.raises(ValueError, match="mine"), progress.bars("features", 3) as advance:
-            clock.now += 2
-            advance(1)
-            raise ValueError("mine")
+    with redirect_stderr(Terminal()) as terminal, pytest.raises(ValueError, match="mine"):
+        failing(progress.bars, clock)
     shown, _, after = terminal.getvalue().rpartition("features")
     assert shown
     assert "\x1b[?25h" in after, "the cursor is back"

@@ -140,6 +140,17 @@ def test_others_can_read_what_was_written(write: Write, tmp_path: Path) -> None:
     assert modes in ({0o644: False}, {0o644: False, 0o755: True})
 
 
+def test_links_and_execute_bits_of_a_folder_are_left_as_they_are(tmp_path: Path) -> None:
+    def write(to: Path) -> None:
+        (to / "run.sh").write_text("true")
+        (to / "run.sh").chmod(0o700)
+        (to / "nowhere").symlink_to("not there")
+
+    store.write_folder(tmp_path / "out", write)
+    assert stat.S_IMODE((tmp_path / "out" / "run.sh").stat().st_mode) == 0o744
+    assert (tmp_path / "out" / "nowhere").readlink() == Path("not there")
+
+
 @both_writers
 def test_every_file_and_folder_is_forced_to_disk_before_it_is_renamed(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -335,6 +346,15 @@ def test_the_next_write_after_a_kill_replaces_whatever_the_kill_left(when: str, 
     store.write_folder(out, fill("newest"))
     assert tree(out) == {"b.txt": b"newest", "deep/a.txt": b"newest"}
     assert not (tmp_path / ".out.old").exists()
+
+
+def test_after_a_kill_between_the_renames_the_next_writer_finds_the_old_folder_in_its_place(tmp_path: Path) -> None:
+    """Writing a model carries over what else lies in the old folder."""
+    out = tmp_path / "out"
+    store.write_folder(out, fill("old"))
+    killed(out, "between")
+    store.write_folder(out, lambda to: (to / "kept.txt").write_bytes((out / "b.txt").read_bytes()) and None)
+    assert tree(out) == {"kept.txt": b"old"}
 
 
 def test_a_write_that_fails_after_a_kill_between_the_renames_brings_the_old_folder_back(tmp_path: Path) -> None:

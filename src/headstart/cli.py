@@ -6,6 +6,7 @@ run failed, 2 the call or its data are wrong, 130 stopped.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -25,15 +26,13 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Findings listed on the terminal; the report and --json have them all."""
 
-_BACKBONE = "auto (EfficientNet-lite0, needs no network), a timm name, a folder, ARCHITECTURE@WEIGHTS, or owner/name on a hub."
+_BACKBONE = (
+    "auto (EfficientNet-lite0, needs no network), a timm name, a folder, ARCHITECTURE@WEIGHTS, or owner/name on a hub."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _COLUMNS = (
-    click.option(
-        "--content", default="", metavar="COLUMN", help="The column of a table that holds the paths."
-    ),
-    click.option(
-        "--label", default="", metavar="COLUMN", help="The column of a table that holds the labels."
-    ),
+    click.option("--content", default="", metavar="COLUMN", help="The column of a table that holds the paths."),
+    click.option("--label", default="", metavar="COLUMN", help="The column of a table that holds the labels."),
 )
 _CACHE = click.option(
     "--cache",
@@ -72,7 +71,9 @@ def cli() -> None:
 @click.option("--backbone", default="auto", show_default=True, metavar="NAME", help=_BACKBONE)
 @click.option("--test", default="", metavar="DATA", help="Further labelled data, judged once, at the end.")
 @_columns
-@click.option("--seed", default=0, show_default=True, help="Fixes everything that is drawn.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Fixes everything that is drawn."
+)
 @click.option(
     "--precision",
     default="auto",
@@ -115,15 +116,11 @@ def fit(
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write to this file: .csv, .json or .jsonl."
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file: .csv, .json or .jsonl.")
 @click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
 @_CACHE
 @_JSON
-def predict(
-    model: Path, inputs: tuple[str, ...], output: Path | None, verify: bool, cache: str, as_json: bool
-) -> None:
+def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: bool, cache: str, as_json: bool) -> None:
     """Predict INPUTS with a MODEL folder: files, folders, globs; - or nothing reads paths from stdin.
 
     What cannot be read is named on stderr and the rest goes on.
@@ -133,7 +130,7 @@ def predict(
     ls *.jpg | headstart predict headstart-photos --json
     """
     _wait("Loading the model …")
-    from headstart import predictor, predictions
+    from headstart import predictions, predictor
     from headstart.progress import bars
 
     opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
@@ -163,9 +160,7 @@ def predict(
 @click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
 @_CACHE
 @_JSON
-def evaluate(
-    model: Path, data: str, content: str, label: str, verify: bool, cache: str, as_json: bool
-) -> None:
+def evaluate(model: Path, data: str, content: str, label: str, verify: bool, cache: str, as_json: bool) -> None:
     """Score a MODEL folder on new labelled DATA: the report's measures, with intervals."""
     _wait("Loading the model …")
     from headstart import evaluation, predictor
@@ -190,37 +185,42 @@ def check(data: str, content: str, label: str, as_json: bool) -> None:
     from collections import Counter
 
     from headstart.data.check import check as run
+    from headstart.data.check import inspected
     from headstart.data.read import read
-    from headstart.progress import bars
+    from headstart.errors import DataError
+    from headstart.progress import bars, quiet
     from headstart.tasks import task_named
 
-    examples = run(read(data, content or None, label or None), task_named("auto").inspect, bars).examples
-    findings = [
-        {"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason}
-        for f in examples.findings
-    ]
+    found, inspect = read(data, content or None, label or None), task_named("auto").inspect
+    refused: DataError | None = None
+    try:
+        examples = run(found, inspect, bars).examples
+    except DataError as error:  # which is told last: this command is there to list the reasons
+        examples, refused = inspected(found, inspect, quiet).examples, error
+    findings = [{"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason} for f in examples.findings]
     counts = Counter((e.target, e.part) for e in examples.items)
     if as_json:
         classes = [{"class": c, "part": p, "examples": n} for (c, p), n in sorted(counts.items())]
-        _print_json(
-            {"how": examples.how, "examples": len(examples), "classes": classes, "findings": findings}
+        usable = {"usable": refused is None, "refused": refused and refused.what}
+        counted = {"how": examples.how, **usable, "examples": len(examples)}
+        _print_json({**counted, "classes": classes, "findings": findings})
+    else:
+        _say(examples.how)
+        for finding in examples.findings:
+            click.echo(finding.line())
+        _table(
+            f"{len(examples)} usable examples",
+            ("class", "part", "examples"),
+            [(c, p or "all", str(n)) for (c, p), n in sorted(counts.items())],
         )
-        return
-    _say(examples.how)
-    for finding in examples.findings:
-        click.echo(finding.line())
-    _table(
-        f"{len(examples)} usable examples",
-        ("class", "part", "examples"),
-        [(c, p or "all", str(n)) for (c, p), n in sorted(counts.items())],
-    )
+    if refused:
+        raise refused
 
 
 @cli.command()
-@_CACHE
 @click.option("--folders", multiple=True, metavar="DIR", help="Also look for models in this folder.")
 @_JSON
-def backbones(cache: str, folders: tuple[str, ...], as_json: bool) -> None:
+def backbones(folders: tuple[str, ...], as_json: bool) -> None:
     """List the pretrained networks that can be used here and now, without a network connection."""
     from headstart.backbones.catalog import usable
 
@@ -239,8 +239,14 @@ def backbones(cache: str, folders: tuple[str, ...], as_json: bool) -> None:
 @_JSON
 def report(model: Path, show: bool, as_json: bool) -> None:
     """Show a MODEL folder's scores, and where its report is."""
+    from headstart.errors import ModelError
     from headstart.store import load_json
 
+    if not (model / "scores.json").is_file():
+        raise ModelError(
+            f"{model} is not a model folder: it has no scores.json.",
+            hint="Give the folder that `headstart fit` made.",
+        )
     scores = load_json(model / "scores.json")
     path = (model / "report.html").resolve()
     if as_json:
@@ -268,9 +274,7 @@ def demo(out: str, cache: str, as_json: bool) -> None:
         _print_json({"folder": str(result.folder), "data": ABOUT, **result.scores})
         return
     _table_of_rungs(result.scores)
-    _say(
-        f"Open {result.folder}/report.html in a browser; predict with: headstart predict {result.folder} PICTURE"
-    )
+    _say(f"Open {result.folder}/report.html in a browser; predict with: headstart predict {result.folder} PICTURE")
 
 
 def _table_of_rungs(scores: dict[str, Any]) -> None:
@@ -279,12 +283,8 @@ def _table_of_rungs(scores: dict[str, Any]) -> None:
         h = rung["headline"]
         rows.append((rung["name"], "choosing", f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
     h = scores["headline"]
-    rows.append(
-        (scores["rung"], scores["judged"]["by"], f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}")
-    )
-    _table(
-        f"{scores['task']} with {scores['backbone']}", ("rung", "judged by", h["name"], "95% interval"), rows
-    )
+    rows.append((scores["rung"], scores["judged"]["by"], f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
+    _table(f"{scores['task']} with {scores['backbone']}", ("rung", "judged by", h["name"], "95% interval"), rows)
     _say(scores["judged"]["how"])
 
 
@@ -297,15 +297,22 @@ def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)  # names may hold [brackets]
 
 
 def _tell_findings(findings: tuple[Finding, ...]) -> None:
-    worth = [f for f in findings if f.severity != "note"] or list(findings)
+    """Name what was left out or changed, and count what is merely worth knowing."""
+    from collections import Counter
+
+    worth = [f for f in findings if f.severity != "note"]
     for finding in worth[:SHOWN]:
         _say(finding.line())
-    if len(findings) > SHOWN:
-        _say(f"… {len(findings)} findings in all: see the report, or `headstart check`.")
+    if len(worth) > SHOWN:
+        _say(f"… and {len(worth) - SHOWN} more: see the report, or `headstart check`.")
+    notes = Counter(f.kind for f in findings if f.severity == "note")
+    if notes:
+        _say("notes (see the report): " + ", ".join(f"{count} {kind}" for kind, count in notes.most_common()))
 
 
 def _print_json(value: object) -> None:
@@ -321,8 +328,15 @@ def _wait(text: str) -> None:
         _say(text)
 
 
+_asked: list[int] = []
+
+
 def _stop(number: int, frame: object) -> None:
-    raise StopRequested("Stopped. What is finished is kept: the same command goes on from there.")
+    """Stop at the first signal; at the second leave at once, as what is on disk is whole at any moment."""
+    if _asked:
+        os._exit(StopRequested.exit_code)
+    _asked.append(number)
+    raise KeyboardInterrupt  # no Exception, or a library that expects any of those would swallow it
 
 
 def main() -> None:
@@ -330,20 +344,32 @@ def main() -> None:
     # Threads that wait for each other asleep, not spinning: beside two other busy processes on two cores a fit took
     # 7.7 s so and 9.5 s without; on an idle machine there is no difference.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
+    try:
+        sys.exit(_run())
+    except BaseException:  # whatever a library made of the interruption
+        if not _asked:
+            raise
+    stopped = StopRequested("Stopped. What is finished is kept: the same command goes on from there.")
+    _say(stopped.text())
+    sys.exit(stopped.exit_code)
+
+
+def _run() -> int:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _say("Stopped. What is finished is kept: the same command goes on from there.")
-        sys.exit(StopRequested.exit_code)
+        return done.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except HeadstartError as error:
         _say(error.text())
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
-        sys.exit(0)
+    return 0

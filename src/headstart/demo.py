@@ -25,9 +25,10 @@ PHOTOS = {
 SIDE = 96
 ABOUT = (
     "The demo's data are real but easy: patches of 96 x 96 pixels cut from eight photographs that come with "
-    "scikit-image\n(brick wall, coins, grass, gravel, night sky, printed page, retina, tissue). Training patches come from "
-    "the left of each\nphotograph, test patches from the right, with a gap between. All patches of a class show one "
-    "scene, so the score says\nthat everything works, not how it will do on your pictures."
+    "scikit-image\n(brick wall, coins, grass, gravel, night sky, printed page, retina, tissue). "
+    "Training patches come from the left of each\nphotograph, test patches from the right, with a gap between. "
+    "All patches of a class show one scene, so the score says\nthat everything works, not how it will do on your "
+    "pictures."
 )
 
 

@@ -81,9 +81,7 @@ def evaluate(
             "None of these examples can be scored.",
             found=f"classes {', '.join(examples.classes[:5])}; the model knows {', '.join(model.labels[:5])}",
         )
-    return _scored(
-        model, checked.examples.items, checked.digests, checked.examples.findings, seed, track, clock
-    )
+    return _scored(model, checked.examples.items, checked.digests, checked.examples.findings, seed, track, clock)
 
 
 def _scored(

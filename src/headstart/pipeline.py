@@ -139,7 +139,7 @@ def fit(options: Options, track: Track = quiet, clock: Callable[[], float] = tim
     watch = Stopwatch(clock)
     began = clock()
     out = options.folder
-    check_out(out)
+    check_out(out, Path(options.data))
     task = task_named(options.task)
     with watch("read"):
         checked = gather(options, task, track)

@@ -27,17 +27,15 @@ def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list
         UsageError: there is nothing to predict, or stdin was asked for and is a terminal.
     """
     if not inputs and stdin.isatty():
-        raise UsageError(
-            "There is nothing to predict.", hint="Give files, folders or globs, or paths on stdin."
-        )
+        raise UsageError("There is nothing to predict.", hint="Give files, folders or globs, or paths on stdin.")
     out: list[str] = []
     for given in inputs or ("-",):
         if given == "-":
-            out += [line for line in stdin.read().splitlines() if line.strip()]
+            out += [line for line in stdin.read().split("\n") if line.strip()]
         elif Path(given).is_dir():
             out += _inside(Path(given), endings)
         elif not Path(given).exists() and glob.has_magic(given):
-            out += sorted(glob.glob(given, recursive=True))
+            out += sorted(glob.glob(given, recursive=True)) or [given]  # noqa: PTH207 - the user's own pattern
         else:
             out.append(given)  # one that is not there gets a prediction that says so
     if not out:
@@ -47,9 +45,7 @@ def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list
 
 def _inside(folder: Path, endings: Sequence[str]) -> list[str]:
     files = (p for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
-    return sorted(
-        str(p) for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts)
-    )
+    return sorted(str(p) for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def as_csv(said: Iterable[Prediction]) -> str:
@@ -80,7 +76,5 @@ def write(path: Path, said: Sequence[Prediction]) -> None:
     elif path.suffix == ".jsonl":
         text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
     else:
-        raise UsageError(
-            f"Predictions cannot be written as {path.name}.", hint="End it in .csv, .json or .jsonl."
-        )
-    save_bytes(path, text.encode())
+        raise UsageError(f"Predictions cannot be written as {path.name}.", hint="End it in .csv, .json or .jsonl.")
+    save_bytes(path, text.encode(errors="backslashreplace"))  # file names need not be text

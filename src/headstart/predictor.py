@@ -131,7 +131,7 @@ def load(
         ModelError: it is no model folder, is not complete, or fails the check.
     """
     folder = Path(folder)
-    recover_folder(folder)
+    recover_folder(folder.resolve())
     if not (folder / RECORD).exists():
         raise ModelError(
             f"{folder} is not a model folder: it has no {RECORD}.",

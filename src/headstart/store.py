@@ -100,8 +100,9 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
 def _settle(folder: Path) -> None:
     """Let everyone read a folder (mkdtemp and safetensors make what only the owner reads), and force it to disk."""
     for file in (*folder.rglob("*"), folder):
-        file.chmod(0o755 if file.is_dir() else 0o644)
-        _sync(file)
+        if not file.is_symlink():
+            file.chmod(file.stat().st_mode | (0o755 if file.is_dir() else 0o644))
+            _sync(file)
 
 
 def recover_folder(path: Path) -> None:

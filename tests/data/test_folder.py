@@ -234,6 +234,30 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     assert "Permission denied" in finding.reason
 
 
+def test_a_train_folder_that_cannot_be_read_is_named_and_no_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_classes(tmp_path / "test")
+    (tmp_path / "train").mkdir()
+    listed = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == "train":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(folder.os, "scandir", scandir)
+    examples = read_folder(tmp_path)
+    assert set(parts(examples).values()) == {"test"}
+    assert [(f.kind, f.name) for f in examples.findings] == [("unreadable", "train")]
+
+
+def test_without_a_training_part_nothing_is_left_out(tmp_path: Path) -> None:
+    two_classes(tmp_path / "val")
+    two_classes(tmp_path / "test")
+    assert len(read_folder(tmp_path)) == 4
+
+
 def test_an_empty_class_folder_is_noted(tmp_path: Path) -> None:
     (two_classes(tmp_path) / "emu").mkdir()
     examples = read_folder(tmp_path)

@@ -199,6 +199,13 @@ def test_a_decompression_bomb_is_left_out_without_decoding() -> None:
     assert MAX_PIXELS == 178_956_970
 
 
+def test_the_limit_holds_where_pillows_own_was_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    seen = look(header_of_a_png(20_000, 9_000))
+    assert the_bad(seen) == "oversized"
+    assert "20000 x 9000" in seen.findings[0].reason
+
+
 def test_a_large_picture_and_damaged_exif_data_pass_without_a_warning() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.resetwarnings()

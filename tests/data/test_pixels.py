@@ -229,8 +229,9 @@ def test_the_key_holds_everything_that_moves_a_pixel() -> None:
         replace(USUAL, interpolation="bilinear"),
         replace(USUAL, mean=(0.5, 0.5, 0.4)),
         replace(USUAL, std=(0.5, 0.5, 0.4)),
+        replace(USUAL, crop="floor"),
     ]
-    assert len({how.key() for how in (USUAL, *changes)}) == 7
+    assert len({how.key() for how in (USUAL, *changes)}) == 8
     assert replace(USUAL).key() == USUAL.key()
     for word in ("torchvision 0.", "pillow ", f"version={pixels.DECODER_VERSION}"):
         assert word in USUAL.key()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -130,7 +130,9 @@ def smoothed(l_NK: Floats, target: NDArray[np.intp], log_t: float) -> float:
 
 @pytest.mark.parametrize(("n", "k"), [(30, 2), (200, 3), (500, 10)])
 @pytest.mark.parametrize("factor", [0.02, 0.5, 1.0, 5.0])
-def test_the_temperature_has_the_least_loss_of_a_dense_grid_and_of_scipy_s_search(n: int, k: int, factor: float) -> None:
+def test_the_temperature_has_the_least_loss_of_a_dense_grid_and_of_scipy_s_search(
+    n: int, k: int, factor: float
+) -> None:
     l_NK, target = overconfident(n, k, factor)
     t = fit_temperature(l_NK, target)
     grid = np.geomspace(1e-3, 1e2, 400)
@@ -180,6 +182,5 @@ def test_a_shift_of_all_logits_of_an_example_changes_nothing() -> None:
 
 
 @given(arrays(np.float64, (6, 3), elements=st.floats(-100, 100)), st.lists(st.integers(0, 2), min_size=6, max_size=6))
-@settings(deadline=None)
 def test_any_logits_give_a_positive_finite_temperature(l_NK: Floats, target: list[int]) -> None:
     assert 0 < fit_temperature(l_NK, np.asarray(target)) <= 1e4 * (1 + 1e-3)

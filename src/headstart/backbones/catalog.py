@@ -82,12 +82,15 @@ def _entry(place: Path, name: str, source: str) -> Entry | None:
         config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return _bare(place, weights, source)
+    if not isinstance(config, dict):
+        return None
     image = "architecture" in config or (place / "preprocessor_config.json").exists()
-    if not image:
+    parameters = _parameters(weights)
+    if not image or parameters is None:
         return None
     architecture = str(config.get("architecture") or config.get("model_type"))
     licence = str((config.get("pretrained_cfg") or {}).get("license") or "not stated")
-    return Entry(name, architecture, _parameters(weights), licence, source)
+    return Entry(name, architecture, parameters, licence, source)
 
 
 def _bare(place: Path, weights: Path, source: str) -> Entry | None:
@@ -106,11 +109,14 @@ def _bare(place: Path, weights: Path, source: str) -> Entry | None:
     return Entry(f"{name}@{weights}", name, _parameters(weights), "not stated", source)
 
 
-def _parameters(weights: Path) -> int:
-    """Count the numbers in a safetensors file from its header alone."""
+def _parameters(weights: Path) -> int | None:
+    """Count the numbers in a safetensors file from its header alone; None where it is torn."""
     import math
 
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(weights, framework="numpy") as handle:
-        return sum(math.prod(handle.get_slice(key).get_shape()) for key in handle.keys())  # noqa: SIM118 - not a dict
+    try:
+        with safe_open(weights, framework="numpy") as handle:
+            return sum(math.prod(handle.get_slice(k).get_shape()) for k in handle.keys())  # noqa: SIM118 - no dict
+    except (OSError, SafetensorError):
+        return None

@@ -183,7 +183,7 @@ def with_weights(
         weights=weights_digest(trunk),
         cut=below.cut,
         missing=missing,
-        save=partial(below.save, "timm", architecture),
+        save=partial(below.save, "timm", architecture, ""),
     )
 
 

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# Their auxiliary classifiers only help training, and torchvision's own weights expect `transform_input`.
+_INCEPTION = {"aux_logits": False, "init_weights": False, "transform_input": True}
+_OPTIONS = {"googlenet": _INCEPTION, "inception_v3": _INCEPTION}
+SPARE = ("aux1.", "aux2.", "AuxLogits.")
+"""Prefixes of tensors that a file may hold and no network here takes."""
+
+
 def is_name(name: str) -> bool:
     """Say whether torchvision has a classification architecture of this name."""
     return name in names()
@@ -46,9 +53,8 @@ def build(architecture: str, *, meta: bool = False) -> nn.Module:
     import torch
     import torchvision
 
-    options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
     with torch.device("meta" if meta else "cpu"):
-        return torchvision.models.get_model(architecture, weights=None, **options)
+        return torchvision.models.get_model(architecture, weights=None, **_OPTIONS.get(architecture, {}))
 
 
 def with_weights(
@@ -59,6 +65,8 @@ def with_weights(
     Raises:
         BackboneError: what is missing is not the top.
     """
+    from torch import nn
+
     network = build(architecture)
     network.load_state_dict({k: v for k, v in state.items() if k not in missing}, strict=False)
     preprocess = preprocessing(architecture)
@@ -66,12 +74,14 @@ def with_weights(
     plain = head is not None and all(key.startswith(f"{head}.") for key in missing)
     save: Save
     if plain and head is not None:
-        trunk, cut = _without(network, head), "pooled output"
+        network.set_submodule(head, nn.Identity())
+        trunk, cut = network, "pooled output"
         save = partial(_save, architecture, network, head)
     else:
         lost = missing or tuple(f"{_last_weighted(network)}.{p}" for p in ("weight", "bias"))
         below = below_top(network, lost, preprocess)
-        trunk, cut, save = below.trunk, below.cut, partial(below.save, "torchvision", architecture)
+        trunk, cut = below.trunk, below.cut
+        save = partial(below.save, "torchvision", architecture, _options(architecture))
     trunk = freeze(trunk)
     return Backbone(
         name=name,
@@ -91,25 +101,21 @@ def with_weights(
 
 
 def last_layer(network: nn.Module) -> str | None:
-    """Return the path of the last layer with weights where it is a linear one."""
+    """Return the path of the last layer with weights where it is a linear one with a bias."""
     from torch import nn
 
     path = _last_weighted(network)
-    return path if isinstance(network.get_submodule(path), nn.Linear) else None
+    layer = network.get_submodule(path)
+    return path if isinstance(layer, nn.Linear) and layer.bias is not None else None
 
 
 def _last_weighted(network: nn.Module) -> str:
     paths = [path for path, module in network.named_modules() if list(module.parameters(recurse=False))]
-    main = [p for p in paths if not p.startswith(("aux", "AuxLogits"))]
-    return main[-1]
+    return paths[-1]
 
 
-def _without(network: nn.Module, head: str) -> nn.Module:
-    from torch import nn
-
-    trunk = deepcopy(network)
-    trunk.set_submodule(head, nn.Identity())
-    return trunk
+def _options(architecture: str) -> str:
+    return "".join(f", {name}={value}" for name, value in _OPTIONS.get(architecture, {}).items())
 
 
 def preprocessing(architecture: str) -> Preprocess:
@@ -151,7 +157,8 @@ def _save(
     code = (
         "import torchvision\n"
         "from safetensors.torch import load_file\n\n"
-        f'model = torchvision.models.get_model("{architecture}", weights=None, num_classes={len(labels)})\n'
+        f'model = torchvision.models.get_model("{architecture}", weights=None, num_classes={len(labels)}'
+        f"{_options(architecture)})\n"
         'model.load_state_dict(load_file("model.safetensors"))\n'
         "model = model.eval()"
     )

@@ -112,7 +112,7 @@ def _identity() -> nn.Module:
     return nn.Identity()
 
 
-def _Logits(network: Any) -> nn.Module:  # noqa: N802 - makes an instance of a class that needs torch
+def _Logits(network: Any) -> nn.Module:
     from torch import nn
 
     class Logits(nn.Module):

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     State = Mapping[str, torch.Tensor]
 
 PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".tar")
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,9 @@ def _fit(library: str, architecture: str, state: State) -> Fit:
     wanted = module.build(architecture, meta=True).state_dict()
     same = {k for k, v in state.items() if k in wanted and wanted[k].shape == v.shape}
     missing = tuple(k for k in wanted if k not in same and not k.endswith("num_batches_tracked"))
-    return Fit(library, missing, tuple(k for k in state if k not in wanted), len(wanted))
+    spare = from_torchvision.SPARE if library == "torchvision" else ()
+    unexpected = tuple(k for k in state if k not in wanted and not k.startswith(spare))
+    return Fit(library, missing, unexpected, len(wanted))
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
@@ -162,9 +163,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(raw, Mapping) or not all(isinstance(v, torch.Tensor) for v in raw.values()) or not raw:
         raise BackboneError(f"{path.name} is not a state dict.", found=type(raw).__name__)
     state = {str(k): v.float() if v.is_floating_point() else v for k, v in raw.items()}
-    for prefix in PREFIXES:
-        if all(k.startswith(prefix) for k in state):
-            state = {k.removeprefix(prefix): v for k, v in state.items()}
+    while prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in state)), ""):
+        state = {k.removeprefix(prefix): v for k, v in state.items()}
     return state
 
 

@@ -25,13 +25,15 @@ def open_image_backbone(name: str) -> Backbone:
 
     if name in ("auto", from_timm.DEFAULT):
         return from_timm.offline_default()
-    if "@" in name:
-        return from_weights.open_weights(name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _open_folder(folder, name)
-    if name.startswith(("hf-hub:", "hf_hub:", "timm/")) or from_timm.is_name(name):
+    if name.startswith(("hf-hub:", "hf_hub:", "timm/")):
         return from_timm.by_name(f"hf-hub:{name}" if name.startswith("timm/") else name)
+    if "@" in name:
+        return from_weights.open_weights(name)
+    if from_timm.is_name(name):
+        return from_timm.by_name(name)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return from_transformers.open_model(name, name, f"Hugging Face hub: {name}")
     near = get_close_matches(name, [from_timm.DEFAULT, *from_timm.names()], 3)

@@ -28,11 +28,11 @@ BODY = "body."
 _BUILD = {
     "torchvision": (
         "import torchvision\nfrom torchvision.models.feature_extraction import create_feature_extractor",
-        'torchvision.models.get_model("{architecture}", weights=None)',
+        'torchvision.models.get_model("{architecture}", weights=None{options})',
     ),
     "timm": (
         "import timm\nfrom timm.models._features_fx import create_feature_extractor",
-        'timm.create_model("{architecture}")',
+        'timm.create_model("{architecture}"{options})',
     ),
 }
 _CODE = """import torch
@@ -102,6 +102,7 @@ class BelowTop:
         self,
         library: str,
         architecture: str,
+        options: str,
         folder: Path,
         labels: tuple[str, ...],
         weight_DK: NDArray[np.float64],
@@ -123,7 +124,7 @@ class BelowTop:
         imports, build = _BUILD[library]
         code = _CODE.format(
             imports=imports,
-            build=build.format(architecture=architecture),
+            build=build.format(architecture=architecture, options=options),
             node=self.node,
             dim=len(weight_DK),
             classes=len(labels),

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Evaluate = Callable[[Array], tuple[Array, Array]]
+_ROUNDING = 1e-15
+"""Relative changes smaller than this are rounding."""
 
 
 def minimise(evaluate: Evaluate, x_BM: Array, tolerance: float, steps: int = 500, memory: int = 10) -> Array:
@@ -42,7 +44,8 @@ def minimise(evaluate: Evaluate, x_BM: Array, tolerance: float, steps: int = 500
         new_x, f_B, new_g = moved
         s_BM, y_BM = new_x - x_BM, new_g - g_BM
         sy_B = np.einsum("bm,bm->b", s_BM, y_BM)
-        rho_B = np.where(sy_B > 1e-14, 1.0 / np.maximum(sy_B, 1e-14), 0.0)
+        usable_B = sy_B > _ROUNDING * np.linalg.norm(s_BM, axis=1) * np.linalg.norm(y_BM, axis=1)
+        rho_B = np.where(usable_B, 1.0 / np.where(usable_B, sy_B, 1.0), 0.0)
         pairs.append((s_BM, y_BM, rho_B))
         x_BM, g_BM = new_x, new_g
     return x_BM
@@ -76,7 +79,7 @@ def _line_search(
     for _ in range(30):
         new_x = x_BM + step_B[:, None] * d_BM
         new_f, new_g = evaluate(new_x)
-        enough_B = new_f <= f_B + 1e-4 * step_B * slope_B + 1e-14
+        enough_B = new_f <= f_B + 1e-4 * step_B * slope_B + _ROUNDING * np.abs(f_B)
         if enough_B.all():
             return new_x, new_f, new_g
         step_B = np.where(enough_B, step_B, step_B * 0.5)

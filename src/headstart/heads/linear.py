@@ -63,10 +63,9 @@ def softmax(logits_NK: NDArray[np.floating]) -> Array:
 
 def log_loss_N(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -> Array:
     """Return the negative log probability of each true class, in nats."""
-    top_N = logits_NK.max(-1)
-    total_N = top_N + np.log(np.exp(logits_NK - top_N[..., None]).sum(-1))
-    true_N = np.take_along_axis(logits_NK, target_N[..., None], -1)[..., 0]
-    return np.asarray(total_N - true_N, dtype=np.float64)
+    below_NK = logits_NK - logits_NK.max(-1, keepdims=True)
+    true_N = np.take_along_axis(below_NK, target_N[..., None], -1)[..., 0]
+    return np.asarray(np.log(np.exp(below_NK).sum(-1)) - true_N, dtype=np.float64)
 
 
 def fit_temperature(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -> float:

@@ -35,6 +35,10 @@ class Item:
     content: Content
 
 
+class Unreadable(str):
+    """Why the bytes of an example could not be had just now. The next run tries again: bytes are not at fault."""
+
+
 @dataclass(frozen=True)
 class Features:
     """Where the features of some examples are, and how they came there.
@@ -92,7 +96,7 @@ def encode(
     if known:
         space = cache.open_space(root, key(known.name))
         if not cache.missing(space, digests):
-            return _features(items, space, known, computed=0, building=0.0)
+            return _features(items, space, known, {}, computed=0, building=0.0)
     start = clock()
     inputs = sample([item.content for item in items], load)
     if not inputs:
@@ -103,13 +107,21 @@ def encode(
     space = cache.open_space(root, key(name))
     todo = [items[i] for i in cache.missing(space, digests)]
     with track("features", len(todo)) as advance:
-        _compute(todo, load, chosen.engine, space, advance, clock, threads)
+        unread = _compute(todo, load, chosen.engine, space, advance, clock, threads)
     space = cache.open_space(root, key(name))
-    return _features(items, space, Recalled(name, chosen.cosine, chosen.note), len(todo), building)
+    return _features(items, space, Recalled(name, chosen.cosine, chosen.note), unread, len(todo), building)
 
 
-def _features(items: Sequence[Item], space: cache.Space, engine: Recalled, computed: int, building: float) -> Features:
-    failures = {i: space.failures[item.digest] for i, item in enumerate(items) if item.digest in space.failures}
+def _features(
+    items: Sequence[Item],
+    space: cache.Space,
+    engine: Recalled,
+    unread: dict[str, str],
+    computed: int,
+    building: float,
+) -> Features:
+    reasons = {**space.failures, **unread}
+    failures = {i: reasons[item.digest] for i, item in enumerate(items) if item.digest in reasons}
     kept = tuple(i for i in range(len(items)) if i not in failures)
     return Features(space, kept, failures, engine.name, engine.cosine, engine.note, computed, building)
 
@@ -128,7 +140,7 @@ def decoded(content: Content, load: Load) -> Array | str:
     except DataError as error:
         return error.found or error.what
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+        return Unreadable(f"cannot be read: {error.strerror or error}")
 
 
 def features_of(
@@ -158,11 +170,12 @@ def _compute(
     advance: Callable[[int], None],
     clock: Callable[[], float],
     threads: int,
-) -> None:
-    """Fill the cache, a shard at a time; a thread of its own forces them to disk."""
+) -> dict[str, str]:
+    """Fill the cache, a shard at a time; a thread of its own forces them to disk. Returns what could not be read."""
     rows: list[NDArray[np.float32]] = []
     digests: list[str] = []
     failed: dict[str, str] = {}
+    unread: dict[str, str] = {}
     writing: list[Future[None]] = []
     since = clock()
     with ThreadPoolExecutor(1) as writer:
@@ -178,7 +191,9 @@ def _compute(
 
         outcomes = features_of([item.content for item in todo], load, engine, threads)
         for item, outcome in zip(todo, outcomes, strict=True):
-            if isinstance(outcome, str):
+            if isinstance(outcome, Unreadable):
+                unread[item.digest] = outcome
+            elif isinstance(outcome, str):
                 failed[item.digest] = outcome
             else:
                 digests.append(item.digest)
@@ -191,6 +206,7 @@ def _compute(
             flush()
         for last in writing:
             last.result()
+    return unread
 
 
 def _ahead(contents: Sequence[Content], load: Load, threads: int) -> Iterator[Array | str]:

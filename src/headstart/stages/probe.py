@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from headstart.heads import logistic, neighbours, ridge
 from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
@@ -27,6 +28,8 @@ CLOSED_FORM_WORK = 2e12
 """Above so many rows, or multiply-adds for the whole grid (about 20 s on two cores), the head is closed-form."""
 _STEPS = 100  # L-BFGS evaluations that a grid typically takes
 _BLOCK = 512
+NEIGHBOURS_KNOWN = 4096
+"""At most so many training examples are looked through for neighbours."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,9 @@ def _near(problem: _Problem) -> NDArray[np.float64]:
     x, y = problem.features_ND, problem.target_N
 
     def one(fit: Index, held: Index) -> NDArray[np.float64]:
-        return np.stack(neighbours.vote(x[held], x[fit], y[fit], problem.classes))
+        known = fit[:: -(-len(fit) // NEIGHBOURS_KNOWN)]  # evenly spread: the yardstick need not hold them all twice
+        votes = [neighbours.vote(x[rows], x[known], y[known], problem.classes) for rows in _blocks(held)]
+        return np.stack([np.concatenate(each) for each in zip(*votes, strict=True)])
 
     return _over_folds(problem, one)
 
@@ -174,8 +179,6 @@ def _over_folds(problem: _Problem, one: Callable[[Index, Index], NDArray[np.floa
     bits on any number of cores, and does not stall when the machine is busy: with both cores taken by others the
     linear head took 15 s by BLAS's own threads, and 0.3 s so.
     """
-    from threadpoolctl import threadpool_limits
-
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.concatenate(list(pool.map(lambda fold: one(*fold), problem.splits.folds)), axis=1)
 
@@ -222,28 +225,31 @@ def _logistic_folds(problem: _Problem) -> NDArray[np.float64]:
 def _logistic_head(problem: _Problem, setting: int) -> LinearHead:
     train = problem.splits.train
     grid = logistic.GRID[setting : setting + 1]
-    return logistic.fit_logistic(problem.features_ND[train], problem.target_N[train], problem.classes, grid)[0]
+    with threadpool_limits(1, user_api="blas"):  # the same bits on any number of cores
+        return logistic.fit_logistic(problem.features_ND[train], problem.target_N[train], problem.classes, grid)[0]
+
+
+def _blocks(rows: Index) -> Iterator[Index]:
+    """Yield rows a few hundred at a time, so that memory does not grow with their number."""
+    for start in range(0, len(rows), _BLOCK):
+        yield rows[start : start + _BLOCK]
 
 
 def _ridge_sums(problem: _Problem, rows: Index) -> ridge.Sums:
-    def blocks() -> Iterator[tuple[NDArray[np.float32], Index]]:
-        for start in range(0, len(rows), _BLOCK):
-            at = rows[start : start + _BLOCK]
-            yield problem.features_ND[at], problem.target_N[at]
-
-    return ridge.accumulate(blocks(), problem.features_ND.shape[1], problem.classes)
+    pairs = ((problem.features_ND[at], problem.target_N[at]) for at in _blocks(rows))
+    return ridge.accumulate(pairs, problem.features_ND.shape[1], problem.classes)
 
 
 def _ridge_folds(problem: _Problem) -> NDArray[np.float64]:
+    folds = []
     total = _ridge_sums(problem, problem.splits.train)
-
-    def one(fit: Index, held: Index) -> NDArray[np.float64]:
+    for fit, held in problem.splits.folds:
         inside = len(fit) + len(held) == len(problem.splits.train)
         sums = total - _ridge_sums(problem, held) if inside else _ridge_sums(problem, fit)
         heads = ridge.fit_ridge(sums)
-        return np.stack([h.logits(problem.features_ND[held]) for h in heads])
-
-    return _over_folds(problem, one)
+        blocks = [[h.logits(problem.features_ND[at]) for h in heads] for at in _blocks(held)]
+        folds.append(np.stack([np.concatenate(each) for each in zip(*blocks, strict=True)]))
+    return np.concatenate(folds, axis=1)
 
 
 def _ridge_head(problem: _Problem, setting: int) -> LinearHead:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +68,28 @@ class Model:
     record: Mapping[str, Any]
 
 
-def check_out(out: Path) -> None:
-    """Refuse to write over a folder that headstart did not make.
+def check_out(out: Path, data: Path) -> None:
+    """Refuse to write over a folder that headstart did not make; clear up after a run that was killed while writing.
 
     Raises:
-        UsageError: it is there, is not empty and is no model folder; or is a file.
+        UsageError: it is there, is not empty and is no model folder; or is a file; or is the folder we are in; or
+            lies inside `data`.
     """
+    out = out.resolve()
+    if data.is_dir() and out.is_relative_to(data.resolve()):
+        raise UsageError(
+            "The model folder would lie inside the data, where the next run would take it for a class.",
+            found=str(out),
+            hint="Name another place with --out.",
+        )
+    if out in (Path.cwd(), *Path.cwd().parents):
+        raise UsageError(
+            f"The model folder cannot be {out}: it is replaced whole, and this command runs inside it.",
+            hint="Name another folder with --out.",
+        )
     recover_folder(out)
+    for torn in out.parent.glob(f".{escape(out.name)}.*.part"):
+        shutil.rmtree(torn, ignore_errors=True)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / RECORD).exists()):
         raise UsageError(
             f"{out} is there already and is not a model folder of headstart's.",
@@ -118,7 +134,7 @@ def ship(
         save_json(folder / RECORD, about)
         _carry_over(out, folder)
 
-    write_folder(out, write)
+    write_folder(out.resolve(), write)
     return saved[0]
 
 
@@ -138,8 +154,10 @@ def _carry_over(old: Path, new: Path) -> None:
     ours = {RECORD, *load_json(old / RECORD).get("files", {}), *(p.name for p in new.iterdir())}
     for item in old.iterdir():
         if item.name not in ours:
-            copy = shutil.copytree if item.is_dir() else shutil.copy2
-            copy(item, new / item.name)
+            if item.is_dir() and not item.is_symlink():
+                shutil.copytree(item, new / item.name, symlinks=True)
+            else:
+                shutil.copy2(item, new / item.name, follow_symlinks=False)
 
 
 def _save_head(path: Path, head: LinearHead) -> None:
