@@ -116,6 +116,8 @@ def _aside(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
+    if os.name == "nt":  # Windows opens no folders, and syncs no file that is open for reading only
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

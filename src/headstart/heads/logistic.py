@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headstart.heads.lbfgs import minimise
 from headstart.heads.linear import Array, LinearHead, standardisation
 
-GRID = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
+GRID = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0, 10.0)
 """The values of C tried: on standardised features of pretrained networks the best was always inside."""
 
 

@@ -108,8 +108,8 @@ def split(parts: list[Part], target: Index, unit: Index, seed: int) -> Splits:
 def cross_validation(train: Index, target: Index, unit: Index, seed: int) -> tuple[tuple[Index, Index], ...]:
     """Return repeated stratified folds over whole units.
 
-    Three repeats of five folds below 1000 examples, one above. A class with fewer than five units gives the
-    number of folds, down to two; a class with a single unit is always in the fitted part.
+    Three repeats of five folds below 1000 examples, one above; fewer folds only where no class has five units. A class
+    of fewer units is held in some folds and fitted in all; one with a single unit is never held.
 
     Raises:
         DataError: fewer than two classes have two units.
@@ -123,7 +123,7 @@ def cross_validation(train: Index, target: Index, unit: Index, seed: int) -> tup
             found=f"classes with {', '.join(map(str, sizes))} different example(s)",
             hint="Add examples; copies of one picture count once.",
         )
-    folds = max(2, min(FOLDS, several[0]))
+    folds = min(FOLDS, several[-1])
     repeats = REPEATS if len(train) < REPEAT_BELOW else 1
     out = []
     for repeat in range(repeats):
