@@ -20,6 +20,7 @@ from headstart.data.near import near_threshold
 from headstart.data.pictures import inspect_picture
 from headstart.errors import DataError
 from headstart.progress import Advance, quiet
+from headstart.stages.split import units
 
 
 def example(name: str, target: str, seed: int, part: Part = "") -> Example:
@@ -224,9 +225,18 @@ def test_blocks_join_what_the_whole_matrix_joins(count: int, block: int, thresho
         pairs, _ = near_duplicates(x_ND, [str(i) for i in range(count)], [""] * count, threshold)
     every = [(i, j) for i in range(count) for j in range(i + 1, count) if similarity[i, j] >= threshold]
     assert set(pairs) <= set(every)
+    assert units(count, pairs).tolist() == units(count, every).tolist()
     assert {j for _, j in pairs} == {j for _, j in every}
     nearest = {j: max(similarity[i, j] for i, k in every if k == j) for _, j in every}
     assert all(max(similarity[i, k] for i, k in pairs if k == j) >= nearest[j] - 1e-6 for j in nearest)
+
+
+def test_copies_that_hang_together_by_one_example_alone_are_joined() -> None:
+    angle = np.deg2rad(20)
+    around = [(np.sin(angle) * np.cos(f), np.sin(angle) * np.sin(f), np.cos(angle)) for f in np.arange(6) * np.pi / 3]
+    x_ND = np.asarray([*around[::2], (0, 0, 1)], np.float32)  # three apart from each other, the fourth near to each
+    pairs, _ = near_duplicates(x_ND, list("abcd"), [""] * 4, float(np.cos(np.deg2rad(21))))
+    assert pairs == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_memory_is_bounded_by_the_block_and_not_by_the_number_of_examples() -> None:

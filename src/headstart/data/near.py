@@ -70,9 +70,10 @@ def _alike(
 ) -> Iterator[tuple[int, int, bool, float]]:
     """Yield (i, j, across parts, similarity), i < j, of near copies, block by block.
 
-    Of the i that a j has in a block only the first and the most similar are given, those of another part before
-    others: enough to join what belongs together, and 20,000 pictures of one scene are not 200 million pairs.
+    Of the i that a j has in a block the most similar is given, those of another part before others, and then what
+    is needed to join all that hang together: 20,000 pictures of one scene are not 200 million pairs.
     """
+    group_N = np.arange(len(features_ND))
     for left in range(0, len(features_ND), _BLOCK):
         columns = slice(left, left + _BLOCK)
         right_BD = features_ND[columns] / length_N1[columns]
@@ -86,9 +87,32 @@ def _alike(
                 continue
             across = sides_N[rows, None] != sides_N[None, columns]
             ranked = np.where(near, similarity + 2.0 * across, -np.inf)
-            for j in np.flatnonzero(near.any(0)):
-                for i in dict.fromkeys((int(ranked[:, j].argmax()), int(near[:, j].argmax()))):
-                    yield top + i, left + int(j), bool(across[i, j]), float(similarity[i, j])
+            nearest = [(int(ranked[:, j].argmax()), int(j)) for j in np.flatnonzero(near.any(0))]
+            joined = (*_joining(group_N, nearest, top, left), *_apart(near, group_N, top, left))
+            for i, j in dict.fromkeys((*nearest, *joined)):
+                yield top + i, left + j, bool(across[i, j]), float(similarity[i, j])
+
+
+def _apart(near: NDArray[np.bool_], group_N: NDArray[np.intp], top: int, left: int) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of a block that are near and still in different groups, and join these."""
+    rows, columns = (slice(start, start + size) for start, size in zip((top, left), near.shape, strict=True))
+    while True:
+        apart = near & (group_N[rows, None] != group_N[None, columns])
+        found = np.flatnonzero(apart.any(0))
+        if not len(found):
+            return
+        yield from _joining(group_N, [(int(apart[:, j].argmax()), int(j)) for j in found], top, left)
+
+
+def _joining(
+    group_N: NDArray[np.intp], pairs: Sequence[tuple[int, int]], top: int, left: int
+) -> Iterator[tuple[int, int]]:
+    """Put the two of each pair into one group; yield the pairs that were not in one."""
+    for i, j in pairs:
+        mine, other = group_N[top + i], group_N[left + j]
+        if mine != other:
+            group_N[group_N == other] = mine
+            yield i, j
 
 
 def _note(name: str, other: str, across: bool, similarity: float) -> Finding:
