@@ -70,9 +70,7 @@ class Case:
 
     @property
     def some(self) -> list[Cut]:
-        return sorted(
-            {self.places[0], self.places[len(self.places) // 2], self.places[-1]}, key=lambda c: c.index
-        )
+        return sorted({self.places[0], self.places[len(self.places) // 2], self.places[-1]}, key=lambda c: c.index)
 
 
 def images(count: int, side: int, seed: int = 0) -> Tensor:
@@ -204,10 +202,7 @@ def test_a_batch_size_that_crosses_is_taken_from_the_activation() -> None:
     graph = trace(network)
     cut = next(cut for cut in cuts(graph, images(1, side)) if cut.name.startswith("blocks.2"))
     halves = split(graph, cut)
-    assert any(
-        n.target == "size" and n.args == (next(iter(halves.top.graph.nodes)), 0)
-        for n in halves.top.graph.nodes
-    )
+    assert any(n.target == "size" and n.args == (next(iter(halves.top.graph.nodes)), 0) for n in halves.top.graph.nodes)
     x_N3HW = images(5, side)
     with torch.no_grad():
         assert torch.equal(halves.top(halves.trunk(x_N3HW)), network(x_N3HW))
@@ -317,9 +312,7 @@ def test_below_missing_layers_are_the_last_maps_as_a_feature_extractor_gives_the
     below = below_missing(trace(network), keys, x_N3HW)
     assert below.name == name
     assert not any(tensor.is_meta for tensor in below.network.state_dict().values())
-    extractor = (torchvision_extractor if library == "torchvision" else timm_extractor)(
-        network, {name: "maps"}
-    )
+    extractor = (torchvision_extractor if library == "torchvision" else timm_extractor)(network, {name: "maps"})
     with torch.no_grad():
         maps = below.network(x_N3HW)
         assert maps.ndim in (3, 4)

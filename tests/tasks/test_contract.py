@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 
-from headstart.errors import HeadstartError
+import tiny
+from headstart.backbones import engine
+from headstart.errors import EngineError, HeadstartError
 from headstart.tasks import TASKS, contract, task_named
 from headstart.tasks.contract import CHECKS, Trial, check_task
 from headstart.tasks.task import Task
@@ -35,11 +36,22 @@ def trial(task: Task, network: str, tmp_path: Path) -> Trial:
     return Trial(task, DATA[task.name](tmp_path / "data", each=8), tmp_path / "work", network)
 
 
+@pytest.fixture
+def torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no network be converted for another engine, which takes longer than all the rest."""
+
+    def refuse(*_: Any) -> None:
+        raise EngineError("Not here.")
+
+    monkeypatch.setattr(engine, "to_openvino", refuse)
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_every_task_keeps_the_contract(check: Any, trial: Trial) -> None:
     check(trial)
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_a_task_that_is_not_in_the_table_is_checked_and_then_forgotten(trial: Trial, monkeypatch: Any) -> None:
     ran = []
     monkeypatch.setattr(contract, "CHECKS", (lambda each: ran.append(each.fit("model").scores["task"]),))
@@ -52,6 +64,7 @@ def test_a_task_that_is_not_in_the_table_is_checked_and_then_forgotten(trial: Tr
     assert "mine" not in TASKS
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_a_task_that_draws_numbers_is_not_deterministic(trial: Trial) -> None:
     rng = np.random.default_rng()
     load = trial.task.load
@@ -63,6 +76,7 @@ def test_a_task_that_draws_numbers_is_not_deterministic(trial: Trial) -> None:
         contract.is_deterministic(replace(trial, task=replace(trial.task, load=restless)))
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_a_task_that_is_blind_does_not_beat_its_guess(trial: Trial) -> None:
     def blind(backbone: Any) -> Any:
         return lambda data: np.random.default_rng(len(data)).integers(0, 256, (3, 160, 160), np.uint8)
@@ -71,6 +85,7 @@ def test_a_task_that_is_blind_does_not_beat_its_guess(trial: Trial) -> None:
         contract.beats_its_guess(replace(trial, task=replace(trial.task, load=blind)))
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_a_task_that_takes_anything_for_an_example_is_noticed(trial: Trial) -> None:
     load = trial.task.load
 
@@ -84,6 +99,7 @@ def test_a_task_that_takes_anything_for_an_example_is_noticed(trial: Trial) -> N
         contract.predicts_each_input_in_order(replace(trial, task=replace(trial.task, load=credulous)))
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_a_run_that_cannot_be_stopped_is_noticed(trial: Trial, monkeypatch: Any) -> None:
     @contextmanager
     def endless(label: str, total: int) -> Iterator[Any]:

@@ -9,6 +9,7 @@ neighbours, which makes an interrupted run bit-identical to an uninterrupted one
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ LEAST_COSINE = {"bf16": 0.995, "fp32": 0.99999}
 """Least cosine similarity with PyTorch fp32 features at which a precision is accepted. EfficientNet-lite0 in
 bf16 has 0.9990 or more on 397 photos; a wrong preprocessing or channel order falls below 0.99."""
 _TORCH_BATCH = 16
+_QUEUED = 2  # requests for each core: one runs, one is ready
 
 
 class Engine(Protocol):
@@ -98,21 +100,23 @@ class OpenVinoEngine:
         self._compiled = openvino.Core().compile_model(model, "CPU", settings)
 
     def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
-        import openvino
-
-        done: dict[int, NDArray[np.float32]] = {}
-        queue = openvino.AsyncInferQueue(self._compiled, self._threads)
-        queue.set_callback(lambda request, i: done.update({i: request.get_output_tensor(0).data[0].astype(np.float32)}))
-        at = 0
+        # No openvino.AsyncInferQueue: its callbacks want Python's lock, and a model that is let go of while the last
+        # one waits for it waits for that one: about one in a hundred short runs never ended.
+        requests = [self._compiled.create_infer_request() for _ in range(_QUEUED * self._threads)]
+        waiting: deque[Any] = deque()
         for i, pixels in enumerate(inputs):
-            queue.start_async({0: pixels[None]}, i)
-            while at in done:
-                yield done.pop(at)
-                at += 1
-        queue.wait_all()
-        while at in done:
-            yield done.pop(at)
-            at += 1
+            if len(waiting) == len(requests):
+                yield _finished(waiting.popleft())
+            request = requests[i % len(requests)]
+            request.start_async({0: pixels[None]})
+            waiting.append(request)
+        while waiting:
+            yield _finished(waiting.popleft())
+
+
+def _finished(request: Any) -> NDArray[np.float32]:
+    request.wait()
+    return request.get_output_tensor(0).data[0].astype(np.float32)  # a copy: the request is used again
 
 
 def to_openvino(network: nn.Module, example: torch.Tensor) -> Any:
@@ -251,9 +255,11 @@ def _converted(network: nn.Module, example: Array, keep: Path | None) -> Any:
     if keep is not None and (keep / "trunk.xml").exists():
         return openvino.Core().read_model(keep / "trunk.xml")
     model = to_openvino(network, torch.from_numpy(example[None].copy()))
-    if keep is not None:
-        write_folder(keep, lambda folder: openvino.save_model(model, folder / "trunk.xml", compress_to_fp16=False))
-    return model
+    if keep is None:
+        return model
+    write_folder(keep, lambda folder: openvino.save_model(model, folder / "trunk.xml", compress_to_fp16=False))
+    # Saving rewrites the graph, and the last bits of what it gives: this run takes the one that later runs will.
+    return openvino.Core().read_model(keep / "trunk.xml")
 
 
 def least_cosine(features_ND: NDArray[np.floating], truth_ND: NDArray[np.floating]) -> float:

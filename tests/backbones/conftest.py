@@ -1,0 +1,82 @@
+"""What the tests of backbones share: inputs, and a look at a saved folder from a process without headstart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from headstart.backbones.backbone import Backbone
+from headstart.data.pixels import Preprocess
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[[Preprocess, int], Pixels]:
+    """Make pixels_N3HW of the size that a network takes, smooth enough to be no mere noise."""
+
+    def make(preprocess: Preprocess, count: int) -> Pixels:
+        rng = np.random.default_rng(0)
+        height, width = preprocess.size
+        coarse_N3HW = rng.integers(0, 256, (count, 3, height // 8 + 1, width // 8 + 1), np.uint8)
+        return coarse_N3HW.repeat(8, 2).repeat(8, 3)[:, :, :height, :width].copy()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def normalised() -> Callable[[Pixels, Preprocess], NDArray[np.float32]]:
+    """Normalise pixels_N3HW as the preprocessing says, by plain arithmetic."""
+
+    def compute(pixels_N3HW: Pixels, preprocess: Preprocess) -> NDArray[np.float32]:
+        mean_311, std_311 = (np.reshape(v, (3, 1, 1)) for v in (preprocess.mean, preprocess.std))
+        return ((pixels_N3HW / 255 - mean_311) / std_311).astype(np.float32)
+
+    return compute
+
+
+@pytest.fixture(scope="session")
+def features(normalised: Callable[[Pixels, Preprocess], NDArray[np.float32]]) -> Callable[..., NDArray[np.float32]]:
+    """Run a backbone's trunk on pixels_N3HW."""
+    import torch
+
+    def run(backbone: Backbone, pixels_N3HW: Pixels) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            x_N3HW = torch.from_numpy(normalised(pixels_N3HW, backbone.preprocess))
+            given: torch.Tensor = backbone.trunk(x_N3HW)
+        return given.numpy()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Callable[[Path, str, Pixels, Preprocess], NDArray[np.float32]]:
+    """Run the code that a saved folder is loaded by, in a process that cannot import headstart."""
+
+    def run(folder: Path, code: str, pixels_N3HW: Pixels, preprocess: Preprocess) -> NDArray[np.float32]:
+        np.save(folder.parent / "pixels.npy", pixels_N3HW)
+        head = 'import sys\nsys.modules["headstart"] = None  # importing it fails\n'
+        tail = f"""
+            import numpy as np
+            import torch
+            mean, std = (np.reshape(values, (3, 1, 1)) for values in ({preprocess.mean}, {preprocess.std}))
+            x = torch.tensor((np.load("../pixels.npy") / 255 - mean) / std, dtype=torch.float32)
+            with torch.inference_mode():
+                out = model(x)
+            np.save("../logits.npy", getattr(out, "logits", out).numpy())
+            assert not model.training
+        """
+        command = [sys.executable, "-I", "-c", head + code + dedent(tail)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        logits: NDArray[np.float32] = np.load(folder.parent / "logits.npy")
+        return logits
+
+    return run

@@ -1,0 +1,185 @@
+"""The command line as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import environment, headstart, photos, png, texture, timm_folder
+
+from headstart.predictor import load
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos/, network/ and model/, which `fit` made of them."""
+    root = tmp_path_factory.mktemp("cli")
+    photos(root / "photos", each=10, classes=2)
+    timm_folder(root / "network")
+    done = headstart("fit", "photos", "--backbone", "network", "--out", "model", cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def loaded(code: str) -> set[str]:
+    """Return the modules that some code imports, in a fresh process."""
+    words = [sys.executable, "-X", "importtime", "-c", code]
+    told = subprocess.run(words, capture_output=True, text=True, env=dict(environment()), check=True).stderr
+    return {line.rpartition("|")[2].strip() for line in told.splitlines()}
+
+
+def test_importing_headstart_loads_neither_torch_nor_numpy() -> None:
+    assert not {"torch", "numpy", "timm", "rich"} & loaded("import headstart")
+
+
+def test_help_loads_no_torch_and_takes_less_than_half_a_second() -> None:
+    code = "import sys; sys.argv = ['headstart', '--help']; from headstart.cli import main; main()"
+    assert not {"torch", "numpy", "timm", "rich"} & loaded(code)
+    start = time.perf_counter()
+    assert "headstart fit photos/" in headstart("--help").stdout
+    assert time.perf_counter() - start < 0.5 * (1 + max(0.0, os.getloadavg()[0] - 1))
+
+
+@pytest.mark.parametrize("command", ["fit", "predict", "evaluate", "check", "backbones", "report", "demo"])
+def test_every_command_has_help_and_json(command: str) -> None:
+    told = headstart(command, "--help")
+    assert told.returncode == 0
+    assert "--json" in told.stdout
+
+
+def test_json_of_fit_is_scores_json_and_the_talk_goes_elsewhere(place: Path) -> None:
+    done = headstart("fit", "photos", "--backbone", "network", "--out", "model", "--json", cwd=place)
+    said = json.loads(done.stdout)
+    written = json.loads((place / "model" / "scores.json").read_text())
+    assert {k: said[k] for k in written} == written
+    assert said["folder"] == "model"
+
+
+def test_json_of_the_other_commands_is_json(place: Path) -> None:
+    picture = next((place / "photos").rglob("*.png"))
+    for words in (
+        ("check", "photos"),
+        ("predict", "model", picture),
+        ("evaluate", "model", "photos"),
+        ("report", "model"),
+        ("backbones", "--folders", "."),
+    ):
+        done = headstart(*words, "--json", cwd=place)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+
+
+def test_nothing_but_errors_and_findings_is_said_when_stderr_is_no_terminal(place: Path) -> None:
+    done = headstart("predict", "model", "photos/bark", "--json", cwd=place)
+    assert done.stderr == ""
+
+
+def test_predict_takes_files_folders_globs_and_stdin(place: Path) -> None:
+    files = sorted(str(p.relative_to(place)) for p in (place / "photos" / "bark").iterdir())
+    by_folder = json.loads(headstart("predict", "model", "photos/bark", "--json", cwd=place).stdout)
+    by_glob = json.loads(headstart("predict", "model", "photos/bark/*", "--json", cwd=place).stdout)
+    by_stdin = json.loads(headstart("predict", "model", "--json", cwd=place, input="\n".join(files)).stdout)
+    assert [p["name"] for p in by_folder] == files
+    assert by_folder == by_glob == by_stdin
+
+
+def test_predict_names_a_bad_input_and_goes_on(place: Path) -> None:
+    (place / "torn.png").write_bytes(png(texture(0, 1))[:200])
+    good = next((place / "photos").rglob("*.jpg"))
+    done = headstart("predict", "model", "gone.jpg", "torn.png", good, "--json", cwd=place)
+    said = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert ["error" in p for p in said] == [True, True, False]
+    assert "gone.jpg" in done.stderr
+    assert "torn.png" in done.stderr
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_predictions_are_written_in_the_format_that_the_ending_names(place: Path, ending: str) -> None:
+    done = headstart("predict", "model", "photos/bark", "-o", f"said.{ending}", cwd=place)
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert (place / f"said.{ending}").read_text().count("bark") >= 10
+
+
+def test_when_no_input_can_be_predicted_the_exit_code_is_2(place: Path) -> None:
+    assert headstart("predict", "model", "gone.jpg", cwd=place).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("fit", "photo"), 2, "photos"),
+        (("fit", "photos", "--backbone", "resnet_18"), 2, "resnet18"),
+        (("fit", "photos", "--backbone", "photos"), 2, "config.json"),
+        (("fit", "photos", "--task", "poetry"), 2, "image-classification"),
+        (("fit", "photos", "--out", "network"), 2, "not a model folder"),
+        (("fit", "photos", "--out", "photos/model"), 2, "inside the data"),
+        (("fit", "photos", "--nonsense"), 2, "--nonsense"),
+        (("predict", "photos", "x.jpg"), 2, "headstart.json"),
+        (("evaluate", "model", "nowhere"), 2, "nowhere"),
+        (("nonsense",), 2, "nonsense"),
+    ],
+)
+def test_a_wrong_call_is_explained_without_a_traceback(
+    place: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = headstart(*words, cwd=place)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_more_than_a_fifth_of_bad_files_stops_with_exit_code_2(place: Path) -> None:
+    photos(place / "worse", each=6, classes=2)
+    for i in range(6):
+        (place / "worse" / "bark" / f"bad{i}.jpg").write_bytes(b"")
+    done = headstart("fit", "worse", "--backbone", "network", "--out", "never", cwd=place)
+    assert done.returncode == 2
+    assert "bad0.jpg" in done.stderr
+    assert not (place / "never").exists()
+
+
+def test_check_names_every_finding_on_stdout(place: Path) -> None:
+    photos(place / "odd", each=6, classes=2)
+    (place / "odd" / "bark" / "empty.jpg").write_bytes(b"")
+    done = headstart("check", "odd", cwd=place)
+    assert done.returncode == 0
+    assert "left out: bark/empty.jpg: the file is empty" in done.stdout
+
+
+def test_verify_finds_a_changed_model(place: Path) -> None:
+    assert headstart("predict", "model", "photos/bark", "--verify", cwd=place).returncode == 0
+    headstart("fit", "photos", "--backbone", "network", "--out", "changed", cwd=place)
+    raw = bytearray((place / "changed" / "model.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (place / "changed" / "model.safetensors").write_bytes(raw)
+    done = headstart("predict", "changed", "photos/bark", "--verify", cwd=place)
+    assert done.returncode == 2
+    assert "model.safetensors" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_and_the_same_command_completes_it(
+    place: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    photos(tmp_path / "many", each=60, classes=3)
+    words = ["fit", str(tmp_path / "many"), "--backbone", "network", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "headstart", *words, "--cache", str(tmp_path / "cache")]
+    run = subprocess.Popen(command, cwd=place, env=dict(environment()), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "cache").rglob("trunk.xml")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    run.send_signal(number)
+    talk = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert "the same command goes on from there" in talk
+    assert "Traceback" not in talk
+    assert headstart(*words, "--cache", tmp_path / "cache", cwd=place).returncode == 0
+    assert load(tmp_path / "out", verify=True).labels == ("bark", "checks", "dots")
