@@ -82,7 +82,7 @@ def test_bad_files_are_named_in_the_report_and_the_run_goes_on(tmp_path: Path, n
     (data / "bark" / "leer & <empty>.jpg").write_bytes(b"")
     result = run(data, network, tmp_path / "out")
     assert [f.kind for f in result.findings if f.bad] == ["empty"]
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text().replace("<wbr>", "")  # where a long name may break
     assert "leer &amp; &lt;empty&gt;.jpg" in page
 
 

@@ -37,17 +37,19 @@ def near_duplicates(
             see `near_threshold`.
 
     Returns:
-        pairs: (i, j), i < j, in order: not all of them, but enough to join all that hang together.
+        pairs: (i, j), i < j, in order, both of one part: not all of them, but enough to join all that hang together.
         findings: one note for each j that has such an i, naming the most similar; across parts first.
     """
     length_N1 = np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    step = max(1, -(-len(features_ND) // _BLOCK))
-    least = near_threshold(features_ND[::step] / length_N1[::step]) if threshold is None else threshold
     sides_N = np.asarray([part or "train" for part in parts])
+    learned = np.flatnonzero(sides_N == "train")  # what is judged must not change how the rest is divided
+    spread = learned[:: max(1, -(-len(learned) // _BLOCK))]
+    least = near_threshold(features_ND[spread] / length_N1[spread]) if threshold is None else threshold
     pairs: set[tuple[int, int]] = set()
     best: dict[int, tuple[bool, float, int]] = {}
     for i, j, across, similarity in _alike(features_ND, length_N1, sides_N, least):
-        pairs.add((i, j))
+        if not across:
+            pairs.add((i, j))
         best[j] = max(best.get(j, (False, -1.0, -1)), (across, similarity, i))
     findings = [_note(names[j], names[i], across, s) for j, (across, s, i) in sorted(best.items())]
     return sorted(pairs), findings
@@ -88,7 +90,8 @@ def _alike(
             across = sides_N[rows, None] != sides_N[None, columns]
             ranked = np.where(near, similarity + 2.0 * across, -np.inf)
             nearest = [(int(ranked[:, j].argmax()), int(j)) for j in np.flatnonzero(near.any(0))]
-            joined = (*_joining(group_N, nearest, top, left), *_apart(near, group_N, top, left))
+            inside = [(i, j) for i, j in nearest if not across[i, j]]
+            joined = (*_joining(group_N, inside, top, left), *_apart(near & ~across, group_N, top, left))
             for i, j in dict.fromkeys((*nearest, *joined)):
                 yield top + i, left + j, bool(across[i, j]), float(similarity[i, j])
 

@@ -1,0 +1,356 @@
+"""Engines give PyTorch's features in the order of the pictures; one that does not is refused, with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from headstart.backbones import engine as engines
+from headstart.backbones.engine import (
+    Chosen,
+    OpenVinoEngine,
+    Recalled,
+    TorchEngine,
+    choose,
+    least_cosine,
+    recalled,
+    to_openvino,
+)
+from headstart.errors import EngineError, UsageError
+
+Pictures = list[NDArray[Any]]
+SIZE = 24
+
+
+class Convnet(nn.Module):
+    """Small, and with what convnets have: strides, groups, BatchNorm, an activation, pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.SiLU(),
+            nn.Conv2d(8, 8, 3, 1, 1, groups=8),
+            nn.ReLU6(),
+            nn.Conv2d(8, 16, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+
+    def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+        return self.layers((pixels_N3HW.float() - 127.5) / 127.5)
+
+
+class Sorting(nn.Module):
+    """A network that cannot be traced: what it does depends on a length that Python asks for in a foreign way."""
+
+    def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.sort(pixels_N3HW.float().numpy().reshape(len(pixels_N3HW), -1))[:, ::97].copy())
+
+
+class Untraceable(nn.Module):
+    def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+        if torch.jit.is_tracing():
+            raise RuntimeError("no tracing here")
+        return pixels_N3HW.float().mean((2, 3))
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    made = Convnet().eval().requires_grad_(False)
+    made.layers[1].running_mean.normal_()
+    made.layers[1].running_var.uniform_(0.5, 2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    """Pictures that differ in contrast too: features tell them well apart."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 16 + 6 * i, (3, SIZE, SIZE), np.uint8) for i in range(37)]
+
+
+@pytest.fixture(scope="module")
+def truth(network: nn.Module, pictures: Pictures) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return np.concatenate([network(torch.from_numpy(each[None])).numpy() for each in pictures])
+
+
+def openvino_engine(network: nn.Module, precision: str = "fp32", threads: int = 2) -> OpenVinoEngine:
+    model = to_openvino(network, torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8))
+    return OpenVinoEngine(model, precision, threads)
+
+
+def ran(engine: Any, pictures: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
+    return np.stack(list(engine.run(pictures)))
+
+
+# -- what engines give
+
+
+def test_openvino_in_fp32_gives_what_pytorch_gives(
+    network: nn.Module, pictures: Pictures, truth: NDArray[np.float32]
+) -> None:
+    got = ran(openvino_engine(network), pictures)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, truth, rtol=0, atol=1e-4)
+    assert np.abs(truth[1:] - truth[:-1]).max(1).min() > 1e-3, "rows out of order would not be noticed"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 37])
+def test_openvino_keeps_the_order_of_any_number_of_pictures(
+    threads: int, count: int, network: nn.Module, pictures: Pictures, truth: NDArray[np.float32]
+) -> None:
+    got = list(openvino_engine(network, threads=threads).run(iter(pictures[:count])))
+    assert len(got) == count
+    for row, expected in zip(got, truth, strict=False):
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-4)
+
+
+def test_what_openvino_gives_for_a_picture_does_not_depend_on_its_neighbours(
+    network: nn.Module, pictures: Pictures
+) -> None:
+    engine = openvino_engine(network)
+    together = ran(engine, pictures)
+    backwards = ran(engine, pictures[::-1])[::-1]
+    alone = np.concatenate([ran(engine, [each]) for each in pictures])
+    np.testing.assert_array_equal(together, backwards)
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_rows_that_openvino_gave_are_not_written_over_by_later_pictures(network: nn.Module, pictures: Pictures) -> None:
+    stream = openvino_engine(network).run(iter(pictures))
+    first = next(stream)
+    before = first.copy()
+    list(stream)
+    np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 32, 37])
+def test_pytorch_gives_the_last_pictures_too_where_they_do_not_fill_a_batch(
+    count: int, network: nn.Module, pictures: Pictures, truth: NDArray[np.float32]
+) -> None:
+    got = list(TorchEngine(network).run(iter(pictures[:count])))
+    assert len(got) == count
+    for row, expected in zip(got, truth, strict=False):
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-5)
+
+
+def test_every_batch_that_pytorch_is_given_has_one_shape(pictures: Pictures) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    class Noting(nn.Module):
+        def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+            shapes.append(tuple(pixels_N3HW.shape))
+            return pixels_N3HW.float().mean((2, 3))
+
+    list(TorchEngine(Noting()).run(pictures[:19]))
+    assert shapes == [(16, 3, SIZE, SIZE)] * 2
+
+
+def test_an_engine_takes_pictures_as_they_come_and_not_all_at_once(network: nn.Module, pictures: Pictures) -> None:
+    for engine, ahead in ((openvino_engine(network), 5), (TorchEngine(network), 16)):
+        taken = 0
+
+        def coming() -> Iterator[NDArray[Any]]:
+            nonlocal taken
+            for each in pictures:
+                taken += 1
+                yield each
+
+        stream = engine.run(coming())
+        next(stream)
+        assert taken <= ahead
+
+
+def test_names_tell_engines_and_precisions_apart(network: nn.Module) -> None:
+    names = [TorchEngine(network).name, TorchEngine(network, "cuda:1", "bf16").name]
+    names += [openvino_engine(network, precision).name for precision in ("fp32", "bf16")]
+    assert len(set(names)) == 4
+    assert [name.split()[0] for name in names] == ["torch", "torch", "openvino", "openvino"]
+    assert [name.split()[-1] for name in names] == ["fp32", "bf16", "fp32", "bf16"]
+    assert names[1].split()[2] == "cuda"
+
+
+# -- which one is taken
+
+
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "device", lambda: "cpu")
+
+
+def test_openvino_is_taken_where_it_agrees(network: nn.Module, pictures: Pictures) -> None:
+    chosen = choose(network, pictures[:4], "fp32", 2)
+    assert chosen.engine.name.startswith("openvino")
+    assert engines.LEAST_COSINE["fp32"] <= chosen.cosine <= 1 + 1e-9
+    assert chosen.note == ""
+
+
+def test_a_precision_that_does_not_exist_is_refused_with_those_that_do(network: nn.Module, pictures: Pictures) -> None:
+    with pytest.raises(UsageError, match="no precision called 'fp8'") as caught:
+        choose(network, pictures, "fp8", 1)  # type: ignore[arg-type]
+    assert "auto, fp32, bf16" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def skewed(monkeypatch: pytest.MonkeyPatch, *precisions: str) -> None:
+    """Let OpenVINO give something else in these precisions."""
+    run = OpenVinoEngine.run
+
+    def wrong(self: OpenVinoEngine, inputs: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        for row in run(self, inputs):
+            yield row[::-1] if self.precision in precisions else row
+
+    monkeypatch.setattr(OpenVinoEngine, "run", wrong)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_an_engine_that_disagrees_is_refused_with_a_note_and_pytorch_is_taken(
+    native: bool,
+    network: nn.Module,
+    pictures: Pictures,
+    truth: NDArray[np.float32],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "native_bf16", lambda: native)
+    skewed(monkeypatch, "bf16", "fp32")
+    chosen = choose(network, pictures[:4], "auto", 2, tmp_path / "kept")
+    assert isinstance(chosen.engine, TorchEngine)
+    assert chosen.cosine == 1.0
+    assert chosen.note.startswith("OpenVINO fp32 was refused: cosine")
+    np.testing.assert_allclose(ran(chosen.engine, pictures), truth, rtol=0, atol=1e-5)
+    again = choose(network, pictures[:4], "auto", 2, tmp_path / "kept")
+    assert (again.engine.name, again.note) == (chosen.engine.name, chosen.note)
+
+
+def test_where_bf16_disagrees_fp32_is_taken_and_the_note_says_why(
+    network: nn.Module, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "native_bf16", lambda: True)
+    skewed(monkeypatch, "bf16")
+    chosen = choose(network, pictures[:4], "auto", 2)
+    assert chosen.engine.name.endswith("fp32")
+    assert chosen.engine.name.startswith("openvino")
+    assert chosen.note.startswith("OpenVINO bf16 was refused")
+
+
+def test_bf16_is_not_tried_by_itself_on_a_cpu_that_only_emulates_it(
+    network: nn.Module, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "native_bf16", lambda: False)
+    skewed(monkeypatch, "bf16")  # a try would leave a note
+    chosen = choose(network, pictures[:4], "auto", 2)
+    assert (chosen.engine.name.split()[-1], chosen.note) == ("fp32", "")
+
+
+def test_features_that_are_not_numbers_are_never_taken_for_agreement(
+    network: nn.Module, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = OpenVinoEngine.run
+    monkeypatch.setattr(OpenVinoEngine, "run", lambda self, inputs: (row * np.nan for row in run(self, inputs)))
+    assert isinstance(choose(network, pictures[:4], "fp32", 2).engine, TorchEngine)
+
+
+def test_a_network_that_cannot_be_converted_runs_in_pytorch_and_the_note_says_why(pictures: Pictures) -> None:
+    with pytest.raises(EngineError, match="OpenVINO cannot run this network"):
+        openvino_engine(Untraceable().eval())
+    chosen = choose(Untraceable().eval(), pictures[:4], "auto", 2)
+    assert isinstance(chosen.engine, TorchEngine)
+    assert "no tracing here" in chosen.note
+
+
+def test_a_network_whose_trace_forgets_what_it_does_is_noticed(pictures: Pictures) -> None:
+    """The trace of this one is a constant: it gives every picture the features of the first."""
+    chosen = choose(Sorting().eval(), pictures[:4], "fp32", 2)
+    assert isinstance(chosen.engine, TorchEngine)
+    assert chosen.note
+
+
+# -- what is kept for the next run
+
+
+def test_what_was_chosen_is_recalled_by_the_next_run_and_not_compared_again(
+    network: nn.Module, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recalled(tmp_path / "kept", "fp32") is None
+    first = choose(network, pictures[:4], "fp32", 2, tmp_path / "kept")
+    expected = Recalled(first.engine.name, first.cosine, "")
+    assert recalled(tmp_path / "kept", "fp32") == expected
+    assert recalled(tmp_path / "kept", "auto") is None
+    monkeypatch.setattr(TorchEngine, "run", lambda *_: pytest.fail("compared again"))
+    monkeypatch.setattr(engines, "to_openvino", lambda *_: pytest.fail("converted again"))
+    second = choose(network, pictures[:4], "fp32", 2, tmp_path / "kept")
+    assert Recalled(second.engine.name, second.cosine, second.note) == expected
+
+
+def test_the_first_run_and_those_that_find_its_model_give_the_very_same_features(
+    network: nn.Module, pictures: Pictures, tmp_path: Path
+) -> None:
+    first, second = (choose(network, pictures[:4], "fp32", 2, tmp_path / "kept").engine for _ in range(2))
+    np.testing.assert_array_equal(ran(first, pictures), ran(second, pictures))
+
+
+def test_a_kill_before_the_choice_was_kept_only_repeats_the_comparison(
+    network: nn.Module, pictures: Pictures, tmp_path: Path
+) -> None:
+    first = choose(network, pictures[:4], "fp32", 2, tmp_path / "kept")
+    (tmp_path / "kept" / "fp32.json").unlink()
+    second = choose(network, pictures[:4], "fp32", 2, tmp_path / "kept")
+    assert (second.engine.name, second.cosine) == (first.engine.name, first.cosine)
+    assert json.loads((tmp_path / "kept" / "fp32.json").read_text())["name"] == first.engine.name
+
+
+def test_a_choice_made_on_a_cpu_is_not_recalled_where_there_is_a_gpu(
+    network: nn.Module, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(network, pictures[:4], "fp32", 2, tmp_path / "kept")
+    monkeypatch.setattr(engines, "device", lambda: "cuda")
+    assert recalled(tmp_path / "kept", "fp32") is None
+
+
+@pytest.mark.parametrize(
+    ("place", "precision", "expected"),
+    [("cuda", "auto", "bf16"), ("cuda", "bf16", "bf16"), ("cuda", "fp32", "fp32"), ("mps", "auto", "fp32")],
+)
+def test_on_a_gpu_pytorch_is_taken(
+    place: str, precision: Any, expected: str, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "device", lambda: place)
+    went: list[str] = []
+    network = Convnet()
+    monkeypatch.setattr(network, "to", lambda where: went.append(where) or network)
+    chosen = choose(network, pictures[:1], precision, 1)
+    assert isinstance(chosen, Chosen)
+    assert chosen.engine == TorchEngine(network, place, expected)
+    assert went == [place]
+
+
+# -- how agreement is measured
+
+
+def test_the_least_cosine_is_that_of_the_worst_row() -> None:
+    truth = np.eye(3)
+    off = truth.copy()
+    off[1] = [0, 3, 4]
+    assert least_cosine(truth * 7, truth) == pytest.approx(1)
+    assert least_cosine(off, truth) == pytest.approx(0.6)
+
+
+def test_rows_of_zeros_agree_with_each_other_and_with_nothing_else() -> None:
+    zeros, ones = np.zeros((2, 3)), np.ones((2, 3))
+    assert least_cosine(zeros, zeros) == 1
+    assert least_cosine(zeros, ones) == 0
+    assert least_cosine(ones * np.nan, ones) == -1
