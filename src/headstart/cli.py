@@ -7,24 +7,18 @@ run failed, 2 the call or its data are wrong, 130 stopped.
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from headstart import __version__
+from headstart.console import print_json, say, table, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
-
-if TYPE_CHECKING:
-    from headstart.data.examples import Finding
-
-SHOWN = 20
-"""Findings listed on the terminal; the report and --json have them all."""
 
 _BACKBONE = (
     "auto (EfficientNet-lite0, needs no network), a timm name, a folder, ARCHITECTURE@WEIGHTS, or owner/name on a hub."
@@ -98,19 +92,19 @@ def fit(
     headstart fit labels.csv --label species --out birds
     headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
     """
-    _wait("Loading torch and timm …")
+    wait("Loading torch and timm …")
     from headstart.pipeline import Options
     from headstart.pipeline import fit as run
     from headstart.progress import bars
 
     options = Options(data, out, task, backbone, test, content, label, seed, precision, cache)
     result = run(options, bars)
-    _tell_findings(result.findings)
+    tell_findings(result.findings)
     if as_json:
-        _print_json({"folder": str(result.folder), **result.scores})
+        print_json({"folder": str(result.folder), **result.scores})
         return
-    _table_of_rungs(result.scores)
-    _say(f"Model and report: {result.folder}/report.html")
+    table_of_rungs(result.scores)
+    say(f"Model and report: {result.folder}/report.html")
 
 
 @cli.command()
@@ -129,7 +123,7 @@ def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: b
     headstart predict headstart-photos new/
     ls *.jpg | headstart predict headstart-photos --json
     """
-    _wait("Loading the model …")
+    wait("Loading the model …")
     from headstart import predictions, predictor
     from headstart.progress import bars
 
@@ -142,13 +136,13 @@ def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: b
             advance(1)
     if output:
         predictions.write(output, said)
-        _say(f"{len(said)} predictions: {output}")
+        say(f"{len(said)} predictions: {output}")
     elif as_json:
-        _print_json([p.record() for p in said])
+        print_json([p.record() for p in said])
     else:
         click.echo(predictions.as_csv(said), nl=False)
     for bad in (p for p in said if p.error):
-        _say(f"not predicted: {bad.name}: {bad.error}")
+        say(f"not predicted: {bad.name}: {bad.error}")
     if said and all(p.error for p in said):
         sys.exit(2)
 
@@ -162,18 +156,18 @@ def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: b
 @_JSON
 def evaluate(model: Path, data: str, content: str, label: str, verify: bool, cache: str, as_json: bool) -> None:
     """Score a MODEL folder on new labelled DATA: the report's measures, with intervals."""
-    _wait("Loading the model …")
+    wait("Loading the model …")
     from headstart import evaluation, predictor
     from headstart.progress import bars
 
     opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
     result = evaluation.evaluate(opened, data, content=content, label=label, track=bars)
-    _tell_findings(result.findings)
+    tell_findings(result.findings)
     if as_json:
-        _print_json(result.record())
+        print_json(result.record())
         return
     rows = [(m.name, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}") for m in result.measures]
-    _table(f"{result.examples} examples", ("measure", "value", "95% interval"), rows)
+    table(f"{result.examples} examples", ("measure", "value", "95% interval"), rows)
 
 
 @cli.command()
@@ -203,12 +197,12 @@ def check(data: str, content: str, label: str, as_json: bool) -> None:
         classes = [{"class": c, "part": p, "examples": n} for (c, p), n in sorted(counts.items())]
         usable = {"usable": refused is None, "refused": refused and refused.what}
         counted = {"how": examples.how, **usable, "examples": len(examples)}
-        _print_json({**counted, "classes": classes, "findings": findings})
+        print_json({**counted, "classes": classes, "findings": findings})
     else:
-        _say(examples.how)
+        say(examples.how)
         for finding in examples.findings:
             click.echo(finding.line())
-        _table(
+        table(
             f"{len(examples)} usable examples",
             ("class", "part", "examples"),
             [(c, p or "all", str(n)) for (c, p), n in sorted(counts.items())],
@@ -226,11 +220,11 @@ def backbones(folders: tuple[str, ...], as_json: bool) -> None:
 
     found = usable([Path(f) for f in folders])
     if as_json:
-        _print_json([entry.record() for entry in found])
+        print_json([entry.record() for entry in found])
         return
     rows = [(e.name, e.architecture, e.size, e.licence, e.source) for e in found]
-    _table("usable here and now", ("backbone", "architecture", "parameters", "licence", "from"), rows)
-    _say("With a network connection also any timm model name, and owner/name on the Hugging Face hub.")
+    table("usable here and now", ("backbone", "architecture", "parameters", "licence", "from"), rows)
+    say("With a network connection also any timm model name, and owner/name on the Hugging Face hub.")
 
 
 @cli.command()
@@ -250,10 +244,10 @@ def report(model: Path, show: bool, as_json: bool) -> None:
     scores = load_json(model / "scores.json")
     path = (model / "report.html").resolve()
     if as_json:
-        _print_json({"report": str(path), **scores})
+        print_json({"report": str(path), **scores})
     else:
-        _table_of_rungs(scores)
-        _say(f"Report: {path}")
+        table_of_rungs(scores)
+        say(f"Report: {path}")
     if show:
         click.launch(str(path))
 
@@ -264,68 +258,17 @@ def report(model: Path, show: bool, as_json: bool) -> None:
 @_JSON
 def demo(out: str, cache: str, as_json: bool) -> None:
     """Run the main job on real pictures that come with scikit-image; no network connection, no data of yours."""
-    _wait("Loading torch and timm …")
+    wait("Loading torch and timm …")
     from headstart.demo import ABOUT, run
     from headstart.progress import bars
 
-    _say(ABOUT)
+    say(ABOUT)
     result = run(out, cache, bars)
     if as_json:
-        _print_json({"folder": str(result.folder), "data": ABOUT, **result.scores})
+        print_json({"folder": str(result.folder), "data": ABOUT, **result.scores})
         return
-    _table_of_rungs(result.scores)
-    _say(f"Open {result.folder}/report.html in a browser; predict with: headstart predict {result.folder} PICTURE")
-
-
-def _table_of_rungs(scores: dict[str, Any]) -> None:
-    rows = []
-    for rung in scores["rungs"]:
-        h = rung["headline"]
-        rows.append((rung["name"], "choosing", f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
-    h = scores["headline"]
-    rows.append((scores["rung"], scores["judged"]["by"], f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
-    _table(f"{scores['task']} with {scores['backbone']}", ("rung", "judged by", h["name"], "95% interval"), rows)
-    _say(scores["judged"]["how"])
-
-
-def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)  # names may hold [brackets]
-
-
-def _tell_findings(findings: tuple[Finding, ...]) -> None:
-    """Name what was left out or changed, and count what is merely worth knowing."""
-    from collections import Counter
-
-    worth = [f for f in findings if f.severity != "note"]
-    for finding in worth[:SHOWN]:
-        _say(finding.line())
-    if len(worth) > SHOWN:
-        _say(f"… and {len(worth) - SHOWN} more: see the report, or `headstart check`.")
-    notes = Counter(f.kind for f in findings if f.severity == "note")
-    if notes:
-        _say("notes (see the report): " + ", ".join(f"{count} {kind}" for kind, count in notes.most_common()))
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _wait(text: str) -> None:
-    if sys.stderr.isatty():
-        _say(text)
+    table_of_rungs(result.scores)
+    say(f"Open {result.folder}/report.html in a browser; predict with: headstart predict {result.folder} PICTURE")
 
 
 _asked: list[int] = []
@@ -355,7 +298,7 @@ def main() -> None:
         if not _asked:
             raise
     stopped = StopRequested("Stopped. What is finished is kept: the same command goes on from there.")
-    _say(stopped.text())
+    say(stopped.text())
     sys.exit(stopped.exit_code)
 
 
@@ -368,7 +311,7 @@ def _run() -> int:
         error.show()
         return 2
     except HeadstartError as error:
-        _say(error.text())
+        say(error.text())
         return error.exit_code
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()

@@ -24,15 +24,11 @@ def fill(page: Page) -> str:
 @cache
 def _environment() -> Environment:
     here = FileSystemLoader(Path(__file__).parent)
-    made = Environment(
-        loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    made = Environment(loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {name: getattr(words, name) for name in _functions(words)}
     made.globals |= {"figures": figures, "views": views}
     return made
 
 
 def _functions(module: ModuleType) -> list[str]:
-    return [
-        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
-    ]
+    return [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]

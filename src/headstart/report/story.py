@@ -114,9 +114,7 @@ class Story:
         known = np.isfinite(rung.gain)
         return {
             "name": rung.name,
-            "cut": self.backbone.cut
-            if rung is not self.scores.rungs[0]
-            else None,  # guessing needs no network
+            "cut": self.backbone.cut if rung is not self.scores.rungs[0] else None,  # guessing needs no network
             "setting": rung.setting,
             "headline": rung.headline.record(),
             "gain": {"value": rung.gain, "standard_error": rung.error} if known else None,

@@ -71,12 +71,11 @@ def caveats(story: Story) -> tuple[str, ...]:
             "The interval reaches what guessing gets: there is no evidence that this model has learned anything."
         )
     if units < 100:
-        out.append(
-            f"Only {units} different {story.task.noun}s were judged: the interval is wide for a reason."
-        )
+        out.append(f"Only {units} different {story.task.noun}s were judged: the interval is wide for a reason.")
     if near.headline.value - linear.headline.value > linear.error and np.isfinite(linear.error):
         out.append(
-            "Nearest neighbours did better than the linear head where choices were made; they cannot be shipped as a plain model."
+            "Nearest neighbours did better than the linear head where choices were made; "
+            "they cannot be shipped as a plain model."
         )
     rare = [name for name, n in Counter(e.target for e in story.examples.items).items() if n < 10]
     if rare:
@@ -118,16 +117,12 @@ def _measure(story: Story, measure: Scored) -> p.Measure:
 
 def _ladder(story: Story) -> p.Ladder:
     rungs = []
-    for rung, record in zip(
-        story.scores.rungs, (story.rung_record(r) for r in story.scores.rungs), strict=True
-    ):
+    for rung, record in zip(story.scores.rungs, (story.rung_record(r) for r in story.scores.rungs), strict=True):
         note = rung.setting
         if np.isfinite(rung.gain):
             note += f"; {rung.gain:+.1%} ± {rung.error:.1%} against the rung below"
         status: p.RungStatus = "shipped" if rung is story.shipped else "yardstick"
-        rungs.append(
-            p.Rung(rung.name, record["cut"] or "", estimate(rung.headline), rung.seconds, status, note)
-        )
+        rungs.append(p.Rung(rung.name, record["cut"] or "", estimate(rung.headline), rung.seconds, status, note))
     return p.Ladder(tuple(rungs), judged="Scores on the examples that choices were made on.")
 
 
@@ -183,11 +178,10 @@ def _made(story: Story, said: Mapping[str, Any]) -> p.Made:
     net, features, head = story.backbone, story.features, story.record()["head"]
     pre = net.preprocess
     size = f"{pre.size[0]} × {pre.size[1]}"
-    how = f"{pre.resize} to {pre.resize_to[0]}, centre {size}, {pre.interpolation}, mean {_numbers(pre.mean)}, std {_numbers(pre.std)}, RGB"
+    colours = f"mean {_numbers(pre.mean)}, std {_numbers(pre.std)}, RGB"
+    how = f"{pre.resize} to {pre.resize_to[0]}, centre {size}, {pre.interpolation}, {colours}"
     engine, *rest = features.engine.rsplit(" ", 1)
-    check = f"least cosine with PyTorch fp32 {features.cosine:.5f}" + (
-        f"; {features.note}" if features.note else ""
-    )
+    check = f"least cosine with PyTorch fp32 {features.cosine:.5f}" + (f"; {features.note}" if features.note else "")
     stages = tuple(p.StageTime(name, seconds) for name, seconds in story.seconds.items())
     return p.Made(
         backbone=p.BackboneFacts(
@@ -221,10 +215,7 @@ def model_card(story: Story, said: Mapping[str, Any], saved: Saved) -> str:
     rows = "\n".join(
         f"| {m['name']} | {m['value']:.4f} | {m['low']:.4f} to {m['high']:.4f} |" for m in said["measures"]
     )
-    worry = (
-        "\n".join(f"- {c}" for c in caveats(story))
-        or "- Nothing was found that calls the score into question."
-    )
+    worry = "\n".join(f"- {c}" for c in caveats(story)) or "- Nothing was found that calls the score into question."
     net = story.backbone
     return f"""# {story.options.name}: {story.task.name}
 
@@ -241,8 +232,8 @@ def model_card(story: Story, said: Mapping[str, Any], saved: Saved) -> str:
 ## How it was made
 
 - Backbone: {net.name} ({net.library} `{net.architecture}`, {net.source}, licence: {net.licence}), cut at: {net.cut}.
-- Head: {story.probe.solver}, {story.shipped.setting}, temperature {story.probe.head.temperature:.3f}; standardisation and
-  temperature are folded into its weights.
+- Head: {story.probe.solver}, {story.shipped.setting}, temperature {story.probe.head.temperature:.3f};
+  standardisation and temperature are folded into its weights.
 - Labels: {", ".join(story.examples.classes)}.
 - Command: `{command(story.options)}`
 
