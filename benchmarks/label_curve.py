@@ -75,7 +75,8 @@ def main() -> None:
     columns, backbone = given.labels.split(","), TASK.backbone(given.backbone)
     checked = pipeline.gather(pipeline.Options(given.data), TASK, bars)
     fixed = {"pretrained": features(checked, backbone), "pixels": pixels(checked, backbone)}
-    splits, target_N, _ = pipeline.divide(checked, fixed["pretrained"], 0)
+    divided = pipeline.divide(checked, fixed["pretrained"], 0)
+    splits, target_N = divided.splits, divided.target_N
     seen: dict[str, list[list[float]]] = {"pretrained": [], "random weights": [], "pixels": []}
     for seed in range(given.seeds):
         judged, rest = splits.judged, splits.train

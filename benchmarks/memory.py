@@ -7,7 +7,6 @@ be a duplicate. Expected: at 20,000 at most 1.2 times that at 400.
 from __future__ import annotations
 
 import argparse
-
 import subprocess
 import sys
 import tempfile

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import environment, headstart, photos, png, texture, timm_folder
 
 from headstart.predictor import load
+from tiny import environment, headstart, photos, png, texture, timm_folder
 
 
 @pytest.fixture(scope="module")

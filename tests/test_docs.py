@@ -65,6 +65,7 @@ def picture(path: Path, upright: bool, rng: np.random.Generator) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with what the examples speak of: a few photos, a table of them, and weights files."""
+    import timm
     import torch
     import torchvision
     import transformers
@@ -86,6 +87,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture(root / name, CLASSES["ant"], rng)
     torch.manual_seed(0)
     save_file(torchvision.models.mobilenet_v3_small().state_dict(), root / "mobilenet_v3_small.safetensors")
+    save_file(timm.create_model("test_efficientnet").state_dict(), root / "test_efficientnet.safetensors")
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(root / "my-resnet")
     transformers.ConvNextImageProcessor(size={"shortest_edge": 64}).save_pretrained(root / "my-resnet")
@@ -205,7 +207,16 @@ def test_reference_of_the_command_line_is_up_to_date() -> None:
 
 
 def test_label_curve_runs(made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(made / "photos"), "--labels", "3,all", "--seeds", "2"]
+    weights = made / "test_efficientnet.safetensors"
+    arguments = [
+        "--backbone",
+        f"test_efficientnet@{weights}",
+        "--labels",
+        "3,all",
+        "--seeds",
+        "2",
+        str(made / "photos"),
+    ]
     monkeypatch.setattr(sys, "argv", ["label_curve.py", *arguments])
     runpy.run_path(str(ROOT / "benchmarks" / "label_curve.py"), run_name="__main__")
     printed = capsys.readouterr().out.splitlines()

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import environment, photos, timm_folder
 
 from headstart.pipeline import Options, Result, fit
+from tiny import environment, photos, timm_folder
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,7 @@ def test_scores_json_says_what_was_promised(tmp_path: Path, network: str) -> Non
     assert said["examples"] == {"train": 36, "valid": 0, "test": 0}
 
 
-def test_with_train_and_val_but_no_test_val_is_judged_once_and_the_report_says_so(
-    tmp_path: Path, network: str
-) -> None:
+def test_with_train_and_val_but_no_test_val_is_judged_once_and_the_report_says_so(tmp_path: Path, network: str) -> None:
     photos(tmp_path / "photos" / "train", seed=1)
     photos(tmp_path / "photos" / "val", each=5, seed=2)
     said = run(tmp_path / "photos", network, tmp_path / "out").scores

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.check import digest_units, inspected
+from headstart.data.check import inspected
 from headstart.data.examples import Finding
+from headstart.data.near import near_duplicates
 from headstart.data.read import read
 from headstart.errors import DataError
 from headstart.metrics.interval import Measure, measured
 from headstart.predictor import Predictor
 from headstart.progress import Track, bars
 from headstart.stages.encode import Item
+from headstart.stages.split import copies
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,10 @@ def _scored(
     kept = [items[i].digest for i in features.kept]
     scoring = model.task.scoring
     target_N = np.asarray([model.labels.index(examples[i].target) for i in features.kept], np.intp)
-    read_out = scoring.read(model.head.logits(features.space.take(kept)), target_N)
-    unit_N = digest_units(kept)
+    x_ND = features.space.take(kept)
+    read_out = scoring.read(model.head.logits(x_ND), target_N)
+    near, _ = near_duplicates(x_ND, kept, [""] * len(kept), model.record["thresholds"]["near_copies"])
+    unit_N = copies(kept, near)  # drawn together, as when the model was judged
     shares = dict.fromkeys(scoring.shares, int(unit_N.max()) + 1)
     measures = measured(lambda weight_N: scoring.score(read_out, weight_N), unit_N, seed, shares)
     return Evaluation(measures, len(kept), (*findings, *failed))

@@ -17,7 +17,7 @@ from headstart.backbones.backbone import Saved
 from headstart.backbones.engine import Array, Precision
 from headstart.data.check import Checked, bad_share, check
 from headstart.data.examples import Examples, Finding
-from headstart.data.near import near_duplicates
+from headstart.data.near import near_duplicates, threshold_for
 from headstart.data.read import read
 from headstart.encoder import Encoder, encoder
 from headstart.progress import Track, quiet
@@ -27,7 +27,7 @@ from headstart.stages.encode import Features, Item, sample
 from headstart.stages.judge import judge
 from headstart.stages.probe import probe
 from headstart.stages.ship import Model, check_out, ship
-from headstart.stages.split import Index, Splits, split, units
+from headstart.stages.split import Index, Splits, copies, split
 from headstart.store import fingerprint
 from headstart.tasks import task_named
 from headstart.tasks.task import Task
@@ -145,25 +145,23 @@ def fit(options: Options, track: Track = quiet, clock: Callable[[], float] = tim
         checked = gather(options, task, track)
     with watch("backbone"):
         backbone = task.backbone(options.backbone)
-        encode_with = encoder(
-            task, backbone, options.precision, Path(options.cache) if options.cache else None
-        )
+        encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
     with watch("encode"):
         items = [
-            Item(e.name, digest, e.content)
-            for e, digest in zip(checked.examples.items, checked.digests, strict=True)
+            Item(e.name, digest, e.content) for e, digest in zip(checked.examples.items, checked.digests, strict=True)
         ]
         features = encode_with.encode(items, track, clock)
         data, x_ND = _decodable(checked, features)
     with watch("split"):
-        splits, target_N, found = divide(data, x_ND, options.seed)
+        divided = divide(data, x_ND, options.seed)
+    splits, target_N, found = divided.splits, divided.target_N, divided.examples
     with watch("probe"), track("probe", 3) as advance:
         probed = probe(x_ND, target_N, len(found.classes), splits, clock, advance)
     with watch("judge"):
         scores = judge(probed, lambda rows: x_ND[rows], target_N, splits, task.scoring, options.seed)
     mark = data_fingerprint(data)
     story = Story(
-        task, options, backbone, found, features, splits, target_N, probed, scores, watch.seconds, mark
+        task, options, backbone, found, features, splits, target_N, probed, scores, watch.seconds, mark, divided.near
     )
     shipping = clock()
     golden = _golden(encode_with, data)
@@ -204,17 +202,27 @@ def _decodable(checked: Checked, features: Features) -> tuple[Checked, Floats]:
     return Checked(examples, digests), features.space.take(digests)
 
 
-def divide(checked: Checked, x_ND: Floats, seed: int) -> tuple[Splits, Index, Examples]:
-    """Split the examples, copies kept on one side; return the near-copies that were found with them."""
+@dataclass(frozen=True)
+class Divided:
+    """The examples with the near copies found among them, their classes, how they are split, and from which
+    similarity on two were taken for copies."""
+
+    examples: Examples
+    target_N: Index
+    splits: Splits
+    near: float
+
+
+def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
+    """Split the examples, copies kept on one side."""
     examples = checked.examples
     parts = [e.part for e in examples.items]
-    near, findings = near_duplicates(x_ND, [e.name for e in examples.items], parts)
-    first: dict[str, int] = {}
-    same = [(first.setdefault(digest, i), i) for i, digest in enumerate(checked.digests)]
+    least = threshold_for(x_ND, parts)
+    near, findings = near_duplicates(x_ND, [e.name for e in examples.items], parts, least)
     classes = {name: k for k, name in enumerate(examples.classes)}
     target_N = np.asarray([classes[e.target] for e in examples.items], np.intp)
     found = replace(examples, findings=(*examples.findings, *findings))
-    return split(list(parts), target_N, units(len(examples), [*same, *near]), seed), target_N, found
+    return Divided(found, target_N, split(parts, target_N, copies(checked.digests, near), seed), least)
 
 
 def _golden(encode_with: Encoder, checked: Checked) -> list[Array]:

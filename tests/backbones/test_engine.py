@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ class Convnet(nn.Module):
 
 
 class Sorting(nn.Module):
-    """A network that cannot be traced: what it does depends on a length that Python asks for in a foreign way."""
+    """A network that leaves PyTorch in the middle: a trace takes what it gave then for a constant."""
 
     def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.sort(pixels_N3HW.float().numpy().reshape(len(pixels_N3HW), -1))[:, ::97].copy())
@@ -75,9 +76,10 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def pictures() -> Pictures:
-    """Pictures that differ in contrast too: features tell them well apart."""
+    """Pictures of many colours: features tell them well apart."""
     rng = np.random.default_rng(0)
-    return [rng.integers(0, 16 + 6 * i, (3, SIZE, SIZE), np.uint8) for i in range(37)]
+    colours_N311 = rng.integers(0, 200, (37, 3, 1, 1), np.uint8)
+    return list(colours_N311 + rng.integers(0, 56, (37, 3, SIZE, SIZE), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +88,13 @@ def truth(network: nn.Module, pictures: Pictures) -> NDArray[np.float32]:
         return np.concatenate([network(torch.from_numpy(each[None])).numpy() for each in pictures])
 
 
+@functools.cache
+def converted(network: nn.Module) -> Any:
+    return to_openvino(network, torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8))
+
+
 def openvino_engine(network: nn.Module, precision: str = "fp32", threads: int = 2) -> OpenVinoEngine:
-    model = to_openvino(network, torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8))
-    return OpenVinoEngine(model, precision, threads)
+    return OpenVinoEngine(converted(network), precision, threads)
 
 
 def ran(engine: Any, pictures: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
@@ -108,14 +114,15 @@ def test_openvino_in_fp32_gives_what_pytorch_gives(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("count", [0, 1, 2, 5, 37])
 def test_openvino_keeps_the_order_of_any_number_of_pictures(
-    threads: int, count: int, network: nn.Module, pictures: Pictures, truth: NDArray[np.float32]
+    threads: int, network: nn.Module, pictures: Pictures, truth: NDArray[np.float32]
 ) -> None:
-    got = list(openvino_engine(network, threads=threads).run(iter(pictures[:count])))
-    assert len(got) == count
-    for row, expected in zip(got, truth, strict=False):
-        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-4)
+    engine = openvino_engine(network, threads=threads)
+    for count in (0, 1, 2, 5, 37):
+        got = list(engine.run(iter(pictures[:count])))
+        assert len(got) == count
+        for row, expected in zip(got, truth, strict=False):
+            np.testing.assert_allclose(row, expected, rtol=0, atol=1e-4)
 
 
 def test_what_openvino_gives_for_a_picture_does_not_depend_on_its_neighbours(

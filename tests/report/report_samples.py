@@ -90,9 +90,7 @@ def measures(right: int, of: int) -> tuple[Measure, ...]:
         Measure("Balanced accuracy", hit, "The same, with every class counting equally."),
         Measure("Macro-F1", hit, "Precision and recall together, averaged over the classes."),
         Measure("Log loss", loss, surprise, share=False, higher_is_better=False),
-        Measure(
-            "Calibration error", gap, "How far its confidence is from the truth.", higher_is_better=False
-        ),
+        Measure("Calibration error", gap, "How far its confidence is from the truth.", higher_is_better=False),
     )
 
 
@@ -174,9 +172,7 @@ USE = Use(
     (("config.json", "architecture, labels, preprocessing"), ("model.safetensors", "the weights")),
 )
 FINDINGS = (
-    FindingLine(
-        "train/ants/imageNotFound.gif", "not a photo", "left out", "a picture of the words “not found”"
-    ),
+    FindingLine("train/ants/imageNotFound.gif", "not a photo", "left out", "a picture of the words “not found”"),
     FindingLine("train/bees/2501_e2.jpg", "truncated", "left out", "ends after 12288 of 48211 bytes"),
     FindingLine("val/bees/7210_73.jpg", "rotated", "repaired", "turned upright as EXIF orientation 6 says"),
     *(FindingLine(f"train/ants/{i}.jpg", "duplicate", "note", "same bytes as 40.jpg") for i in range(12)),

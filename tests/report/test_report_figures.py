@@ -37,9 +37,7 @@ def test_a_scale_without_extent_puts_everything_in_its_middle() -> None:
         (-3.0, 2.0, (-4.0, -2.0, 0.0, 2.0)),
     ],
 )
-def test_ticks_are_round_numbers_that_enclose_the_values(
-    low: float, high: float, marks: tuple[float, ...]
-) -> None:
+def test_ticks_are_round_numbers_that_enclose_the_values(low: float, high: float, marks: tuple[float, ...]) -> None:
     assert figures.ticks(low, high) == marks
 
 

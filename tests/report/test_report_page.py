@@ -238,9 +238,7 @@ def test_pictures_that_would_make_the_page_too_large_are_left_out_and_counted() 
 def test_charts_pictures_and_tables_can_be_read_without_seeing_them(page: Page) -> None:
     parsed = Parsed(render(page))
     outer = [a for a in parsed.all("svg") if "width" in a and a["width"] != "1"]
-    assert all(
-        a.get("aria-hidden") == "true" or (a.get("role") == "img" and a.get("aria-label")) for a in outer
-    )
+    assert all(a.get("aria-hidden") == "true" or (a.get("role") == "img" and a.get("aria-label")) for a in outer)
     assert all(a.get("alt") for a in parsed.all("img"))
     assert all(a.get("scope") for a in parsed.all("th"))
     assert len(parsed.all("h1")) == 1

@@ -10,9 +10,7 @@ import pytest
 from headstart.report import page
 
 STYLE = (Path(page.__file__).parent / "style.css").read_text(encoding="utf-8")
-BLOCKS = [
-    dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", b)) for b in re.findall(r":root \{(.*?)\}", STYLE, re.S)
-]
+BLOCKS = [dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", b)) for b in re.findall(r":root \{(.*?)\}", STYLE, re.S)]
 LIGHT, DARK = BLOCKS[0], BLOCKS[1]
 TINTS = [f"{kind}{level}" for kind in ("hit", "miss") for level in range(1, 6)]
 TEXTS = [

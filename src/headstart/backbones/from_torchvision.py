@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -53,8 +54,11 @@ def build(architecture: str, *, meta: bool = False) -> nn.Module:
     import torch
     import torchvision
 
-    with torch.device("meta" if meta else "cpu"):
-        return torchvision.models.get_model(architecture, weights=None, **_OPTIONS.get(architecture, {}))
+    make = partial(torchvision.models.get_model, architecture, weights=None, **_OPTIONS.get(architecture, {}))
+    if meta:
+        with suppress(NotImplementedError), torch.device("meta"):  # RegNet computes its widths with tensors
+            return make()
+    return make()
 
 
 def with_weights(
@@ -68,15 +72,19 @@ def with_weights(
     from torch import nn
 
     network = build(architecture)
-    network.load_state_dict({k: v for k, v in state.items() if k not in missing}, strict=False)
+    try:
+        network.load_state_dict({k: v for k, v in state.items() if k not in missing}, strict=False)
+    except (RuntimeError, ValueError) as error:  # MNASNet asks for a version that no weights file has
+        raise BackboneError(f"torchvision cannot load {name}.", found=str(error)[:300]) from error
     preprocess = preprocessing(architecture)
     head = last_layer(network)
     plain = head is not None and all(key.startswith(f"{head}.") for key in missing)
     save: Save
     if plain and head is not None:
+        biased = network.get_submodule(head).bias is not None
         network.set_submodule(head, nn.Identity())
         trunk, cut = network, "pooled output"
-        save = partial(_save, architecture, network, head)
+        save = partial(_save, architecture, network, head, biased)
     else:
         lost = missing or tuple(f"{_last_weighted(network)}.{p}" for p in ("weight", "bias"))
         below = below_top(network, lost, preprocess)
@@ -101,12 +109,12 @@ def with_weights(
 
 
 def last_layer(network: nn.Module) -> str | None:
-    """Return the path of the last layer with weights where it is a linear one with a bias."""
+    """Return the path of the last layer with weights where it is a linear one."""
     from torch import nn
 
     path = _last_weighted(network)
     layer = network.get_submodule(path)
-    return path if isinstance(layer, nn.Linear) and layer.bias is not None else None
+    return path if isinstance(layer, nn.Linear) else None
 
 
 def _last_weighted(network: nn.Module) -> str:
@@ -145,6 +153,7 @@ def _save(
     architecture: str,
     network: nn.Module,
     head: str,
+    biased: bool,
     folder: Path,
     labels: tuple[str, ...],
     weight_DK: NDArray[np.float64],
@@ -154,11 +163,13 @@ def _save(
     model = deepcopy(network)
     model.set_submodule(head, linear(weight_DK, bias_K))
     write(model.state_dict(), folder, "torchvision", architecture, labels)
+    options = f"num_classes={len(labels)}{_options(architecture)}"
+    bias = f'model.set_submodule("{head}", torch.nn.Linear({len(weight_DK)}, {len(labels)}))\n'  # it had none
     code = (
-        "import torchvision\n"
+        "import torch\nimport torchvision\n"
         "from safetensors.torch import load_file\n\n"
-        f'model = torchvision.models.get_model("{architecture}", weights=None, num_classes={len(labels)}'
-        f"{_options(architecture)})\n"
+        f'model = torchvision.models.get_model("{architecture}", weights=None, {options})\n'
+        f"{'' if biased else bias}"
         'model.load_state_dict(load_file("model.safetensors"))\n'
         "model = model.eval()"
     )

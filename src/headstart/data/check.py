@@ -9,9 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from headstart.data.examples import Content, Example, Examples, Finding, Part
 from headstart.data.near import near_duplicates
 from headstart.data.parts import without_unseen
@@ -24,7 +21,6 @@ __all__ = [
     "Inspection",
     "bad_share",
     "check",
-    "digest_units",
     "inspected",
     "near_duplicates",
 ]
@@ -129,12 +125,6 @@ def bad_share(examples: Examples) -> None:
             found=shown + " …" * (len(bad) > _SHOWN),
             hint="Remove or repair them, or check the path; `headstart check` lists all of them.",
         )
-
-
-def digest_units(digests: Sequence[str]) -> NDArray[np.intp]:
-    """Number the distinct digests 0, 1, … in the order they come; copies have one number. Returns unit_N."""
-    number: dict[str, int] = {}
-    return np.asarray([number.setdefault(digest, len(number)) for digest in digests], np.intp)
 
 
 def _without_copies(checked: Checked) -> Checked:

@@ -34,17 +34,15 @@ def near_duplicates(
         names: of the examples.
         parts: of the examples.
         threshold: similarity, at most 1, from which two are near copies; by default set from the features,
-            see `near_threshold`.
+            see `threshold_for`.
 
     Returns:
         pairs: (i, j), i < j, in order, both of one part: not all of them, but enough to join all that hang together.
         findings: one note for each j that has such an i, naming the most similar; across parts first.
     """
-    length_N1 = np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    sides_N = np.asarray([part or "train" for part in parts])
-    learned = np.flatnonzero(sides_N == "train")  # what is judged must not change how the rest is divided
-    spread = learned[:: max(1, -(-len(learned) // _BLOCK))]
-    least = near_threshold(features_ND[spread] / length_N1[spread]) if threshold is None else threshold
+    least = threshold_for(features_ND, parts) if threshold is None else threshold
+    length_N1 = _lengths(features_ND)
+    sides_N = _sides(parts)
     pairs: set[tuple[int, int]] = set()
     best: dict[int, tuple[bool, float, int]] = {}
     for i, j, across, similarity in _alike(features_ND, length_N1, sides_N, least):
@@ -53,6 +51,25 @@ def near_duplicates(
         best[j] = max(best.get(j, (False, -1.0, -1)), (across, similarity, i))
     findings = [_note(names[j], names[i], across, s) for j, (across, s, i) in sorted(best.items())]
     return sorted(pairs), findings
+
+
+def threshold_for(features_ND: Floats, parts: Sequence[Part]) -> float:
+    """Return the similarity from which two of these examples are near copies.
+
+    Only the features of training examples count: what is judged must not change how the rest is divided.
+    """
+    learned = np.flatnonzero(_sides(parts) == "train")
+    spread_SD = features_ND[learned[:: max(1, -(-len(learned) // _BLOCK))]]
+    return near_threshold(spread_SD / _lengths(spread_SD))
+
+
+def _sides(parts: Sequence[Part]) -> NDArray[np.str_]:
+    return np.asarray([part or "train" for part in parts], dtype=np.str_)
+
+
+def _lengths(features_ND: Floats) -> Floats:
+    """Return the lengths of the rows, N x 1, none of them zero."""
+    return np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def near_threshold(unit_SD: Floats) -> float:

@@ -40,6 +40,7 @@ class Story:
     scores: Scores
     seconds: dict[str, float]
     fingerprint: str
+    near: float
 
     @property
     def shipped(self) -> RungScore:
@@ -80,7 +81,7 @@ class Story:
                 "setting": self.shipped.setting,
                 "temperature": self.probe.head.temperature,
             },
-            "thresholds": {},
+            "thresholds": {"near_copies": self.near},
             "data_sha256": self.fingerprint,
             "seed": self.options.seed,
             "command": command(self.options),

@@ -6,7 +6,7 @@ Copies of one picture are one unit and never lie on both sides of a split.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,13 @@ def units(count: int, pairs: Iterable[tuple[int, int]]) -> Index:
         a, b = sorted((root(a), root(b)))
         parent[b] = a
     return np.unique([root(i) for i in range(count)], return_inverse=True)[1].astype(np.intp)
+
+
+def copies(digests: Sequence[str], near: Iterable[tuple[int, int]]) -> Index:
+    """Number the units that equal bytes and pairs of near copies make."""
+    first: dict[str, int] = {}
+    same = [(first.setdefault(digest, i), i) for i, digest in enumerate(digests)]
+    return units(len(digests), [*same, *near])
 
 
 def split(parts: list[Part], target: Index, unit: Index, seed: int) -> Splits:
