@@ -270,6 +270,7 @@ def save(
 def _fill(head: nn.Module, weight_KD: torch.Tensor, bias_K: torch.Tensor) -> None:
     import torch
 
+    head = getattr(head, "linear", head)  # LeViT's has a fresh BatchNorm before it, which changes nothing
     weight = getattr(head, "weight", None)
     if not isinstance(weight, torch.nn.Parameter) or weight.numel() != weight_KD.numel():
         raise ModelError("This timm model's classifier is not a plain linear layer.", found=type(head).__name__)

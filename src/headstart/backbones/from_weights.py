@@ -90,13 +90,14 @@ def open_folder(folder: Path, name: str) -> Backbone:
     """Open a folder in the layout that headstart writes for libraries without one (see `layout`).
 
     Raises:
-        BackboneError: a file of it is missing or does not fit.
+        BackboneError, UsageError: a file of it is missing, does not fit, or names a library that is not here.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         library, architecture = str(config["library"]), str(config["architecture"])
     except (OSError, ValueError, KeyError) as error:
         raise BackboneError(f"{name} is not a model folder.", found=f"{type(error).__name__}: {error}") from error
+    _libraries(library, architecture)
     state = read_state(folder / "model.safetensors")
     if any(k.startswith(BODY) for k in state):
         state = {k.removeprefix(BODY): v for k, v in state.items() if k.startswith(BODY)}

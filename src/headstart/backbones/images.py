@@ -55,6 +55,7 @@ def _open_folder(folder: Path, name: str) -> Backbone:
             found=", ".join(files) or "an empty folder",
             hint="For a bare weights file write ARCHITECTURE@FILE, for example vgg16@weights.safetensors.",
         ) from error
+    config = config if isinstance(config, dict) else {}
     if "library" in config:
         return from_weights.open_folder(folder, name)
     if "architecture" in config:
@@ -63,6 +64,6 @@ def _open_folder(folder: Path, name: str) -> Backbone:
         return from_transformers.open_model(str(folder), name, f"local folder {folder.name}")
     raise BackboneError(
         f"The config.json of {name} is in no layout known here.",
-        found=f"keys {', '.join(sorted(config)[:8])}",
+        found=f"keys {', '.join(sorted(config)[:8]) or 'none'}",
         hint="timm's has `architecture`, transformers' has `model_type`.",
     )
