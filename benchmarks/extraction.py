@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", default="", help="a folder with JPEGs in it, at any depth")
     parser.add_argument("--backbone", default="auto")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
-    parser.add_argument("--repeat", type=int, default=5, help="how often the photos are gone through")
+    parser.add_argument("--repeat", type=int, default=10, help="how often the photos are gone through")
     given = parser.parse_args(arguments)
     keep("extraction", measure(given.photos, given.backbone, given.precision, given.repeat))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ PHOTOS = {
     "tissue": "immunohistochemistry",
 }
 SIDE = 96
+OUT = "headstart-demo"
+"""Where the model goes unless it is told."""
 ABOUT = (
     "The demo's data are real but easy: patches of 96 x 96 pixels cut from eight photographs that come with "
     "scikit-image\n(brick wall, coins, grass, gravel, night sky, printed page, retina, tissue). "
@@ -41,7 +44,8 @@ def run(out: str, cache: str, track: Track) -> Result:
     with tempfile.TemporaryDirectory(prefix="headstart-demo-") as folder:
         data = Path(folder) / "demo"
         write_patches(data)
-        return fit(Options(str(data), out, cache=cache), track)
+        command = shlex.join(["headstart", "demo", *(["--out", out] if out != OUT else [])])
+        return fit(Options(str(data), out, cache=cache, command=command), track)
 
 
 def write_patches(root: Path) -> None:

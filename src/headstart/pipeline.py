@@ -52,6 +52,7 @@ class Options:
         seed: fixes everything that is drawn.
         precision: of the engine: `auto`, `fp32` or `bf16`.
         cache: folder of the feature cache.
+        command: the command line that repeats the run, where it is not `fit` with these options.
     """
 
     data: str
@@ -64,6 +65,7 @@ class Options:
     seed: int = 0
     precision: Precision = "auto"
     cache: str = ""
+    command: str = ""
 
     @property
     def name(self) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -56,27 +55,34 @@ def features(normalised: Callable[[Pixels, Preprocess], NDArray[np.float32]]) ->
     return run
 
 
-@pytest.fixture(scope="session")
-def elsewhere() -> Callable[[Path, str, Pixels, Preprocess], NDArray[np.float32]]:
-    """Run the code that a saved folder is loaded by, in a process that cannot import headstart."""
+RUN = """
+import os, sys
+import numpy as np
+import torch
+sys.modules["headstart"] = None  # importing it fails
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    names = {}
+    exec(open("../code.py").read(), names)
+    model = names["model"]
+    assert not model.training
+    with torch.inference_mode():
+        out = model(torch.from_numpy(np.load("../x.npy")))
+    np.save("../logits.npy", getattr(out, "logits", out).numpy())
+"""
 
-    def run(folder: Path, code: str, pixels_N3HW: Pixels, preprocess: Preprocess) -> NDArray[np.float32]:
-        np.save(folder.parent / "pixels.npy", pixels_N3HW)
-        head = 'import sys\nsys.modules["headstart"] = None  # importing it fails\n'
-        tail = f"""
-            import numpy as np
-            import torch
-            mean, std = (np.reshape(values, (3, 1, 1)) for values in ({preprocess.mean}, {preprocess.std}))
-            x = torch.tensor((np.load("../pixels.npy") / 255 - mean) / std, dtype=torch.float32)
-            with torch.inference_mode():
-                out = model(x)
-            np.save("../logits.npy", getattr(out, "logits", out).numpy())
-            assert not model.training
-        """
-        command = [sys.executable, "-I", "-c", head + code + dedent(tail)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Callable[[Mapping[Path, tuple[str, NDArray[np.float32]]]], list[NDArray[np.float32]]]:
+    """Run the codes that saved folders are loaded by, in a process that cannot import headstart."""
+
+    def run(jobs: Mapping[Path, tuple[str, NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+        for folder, (code, x_N3HW) in jobs.items():
+            (folder.parent / "code.py").write_text(code)
+            np.save(folder.parent / "x.npy", x_N3HW)
+        command = [sys.executable, "-I", "-W", "ignore", "-c", RUN, *map(str, jobs)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
-        logits: NDArray[np.float32] = np.load(folder.parent / "logits.npy")
-        return logits
+        return [np.load(folder.parent / "logits.npy") for folder in jobs]
 
     return run

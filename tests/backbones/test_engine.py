@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import tiny
 from headstart.backbones import engine as engines
 from headstart.backbones.engine import (
     Chosen,
@@ -361,3 +365,20 @@ def test_rows_of_zeros_agree_with_each_other_and_with_nothing_else() -> None:
     assert least_cosine(zeros, zeros) == 1
     assert least_cosine(zeros, ones) == 0
     assert least_cosine(ones * np.nan, ones) == -1
+
+
+def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    code = """
+        import sys
+        import torch
+        from headstart.backbones import engine
+        engine.to_openvino(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+        assert engine.native_bf16() in (True, False)
+        assert sys.modules["openvino_telemetry"] is None
+    """
+    at_home = {**tiny.environment(), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)], env=at_home, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("*openvino*"))  # where its telemetry keeps the number by which it knows a user

@@ -25,7 +25,8 @@ PLAIN = ("mobilenet_v3_small", "regnet_x_400mf", "resnet18", "shufflenet_v2_x0_5
 def made(architecture: str) -> nn.Module:
     """Return a network with random weights, large enough for features to differ."""
     torch.manual_seed(0)
-    network = torchvision.models.get_model(architecture, weights=None)
+    options = {"init_weights": False} if architecture == "googlenet" else {}
+    network = torchvision.models.get_model(architecture, weights=None, **options)
     for parameter in network.parameters():
         if parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter)

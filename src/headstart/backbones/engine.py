@@ -8,6 +8,7 @@ neighbours, which makes an interrupted run bit-identical to an uninterrupted one
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -83,12 +84,19 @@ class TorchEngine:
         yield from features_ND[: len(batch)]
 
 
+def _openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would tell Google Analytics of every import and conversion."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # OpenVINO then takes its own stub
+    import openvino
+
+    return openvino
+
+
 class OpenVinoEngine:
     """OpenVINO on the CPU: a request a core, one picture a request."""
 
     def __init__(self, model: Any, precision: str, threads: int) -> None:
-        import openvino
-
+        openvino = _openvino()
         self.name = f"openvino {openvino.__version__.partition('-')[0]} {precision}"
         self.precision = precision
         settings = {
@@ -125,8 +133,9 @@ def to_openvino(network: nn.Module, example: torch.Tensor) -> Any:
     Raises:
         EngineError: the network cannot be traced or has an operation that OpenVINO lacks.
     """
-    import openvino
     import torch
+
+    openvino = _openvino()
 
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -141,8 +150,7 @@ def to_openvino(network: nn.Module, example: torch.Tensor) -> Any:
 
 def native_bf16() -> bool:
     """Say whether this CPU computes in bf16 itself."""
-    import openvino
-
+    openvino = _openvino()
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -249,8 +257,9 @@ def _compared(
 
 def _converted(network: nn.Module, example: Array, keep: Path | None) -> Any:
     """Return the OpenVINO model, from the folder `keep` where it is there, else converted and kept there."""
-    import openvino
     import torch
+
+    openvino = _openvino()
 
     if keep is not None and (keep / "trunk.xml").exists():
         return openvino.Core().read_model(keep / "trunk.xml")

@@ -138,6 +138,8 @@ def command(options: Options) -> str:
     """Return the command line that repeats a run."""
     import shlex
 
+    if options.command:
+        return options.command
     words = ["headstart", "fit", options.data]
     defaults = type(options)(options.data)
     flags: Mapping[str, Any] = {
