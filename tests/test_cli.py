@@ -183,3 +183,93 @@ def test_a_stopped_run_says_so_and_the_same_command_completes_it(
     assert "Traceback" not in talk
     assert headstart(*words, "--cache", tmp_path / "cache", cwd=place).returncode == 0
     assert load(tmp_path / "out", verify=True).labels == ("bark", "checks", "dots")
+
+
+def test_check_lists_every_finding_also_where_they_are_too_many(place: Path) -> None:
+    photos(place / "ruined", each=6, classes=2)
+    for i in range(8):
+        (place / "ruined" / "bark" / f"bad{i}.jpg").write_bytes(b"")
+    done = headstart("check", "ruined", "--json", cwd=place)
+    said = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert [f["name"] for f in said["findings"] if f["kind"] == "empty"] == [f"bark/bad{i}.jpg" for i in range(8)]
+    assert said["usable"] is False
+    assert said["refused"] in done.stderr
+
+
+def test_report_of_what_is_no_model_is_a_wrong_call(place: Path) -> None:
+    done = headstart("report", "photos", cwd=place)
+    assert done.returncode == 2
+    assert "not a model folder" in done.stderr
+
+
+def test_names_with_brackets_and_colons_are_shown_as_they_are(place: Path) -> None:
+    odd = photos(place / "markup", each=6, classes=2)
+    (odd / "bark").rename(odd / "[red]bark[/nope] :smile:")
+    done = headstart("check", "markup", cwd=place)
+    assert done.returncode == 0
+    assert "[red]bark[/nope] :smile:" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names to be text")
+def test_a_file_name_that_is_no_text_is_predicted_and_told_in_json(place: Path) -> None:
+    name = os.fsdecode(b"na\xefve.png")
+    (place / name).write_bytes(png(texture(0, 3)))
+    done = headstart("predict", "model", name, "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["name"] == name
+    assert headstart("predict", "model", name, "-o", "said.json", cwd=place).returncode == 0
+    assert json.loads((place / "said.json").read_text())[0]["name"] == name
+
+
+def test_a_glob_that_matches_nothing_is_named(place: Path) -> None:
+    good = next((place / "photos").rglob("*.jpg"))
+    done = headstart("predict", "model", "nothing/*.jpg", good, "--json", cwd=place)
+    assert done.returncode == 0
+    assert "nothing/*.jpg" in done.stderr
+    assert len(json.loads(done.stdout)) == 2
+
+
+def test_a_reader_that_has_seen_enough_causes_no_traceback(place: Path) -> None:
+    command = f"{sys.executable} -m headstart backbones | head -c 1"
+    done = subprocess.run(command, shell=True, cwd=place, env=dict(environment()), capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interruption_that_a_library_turns_into_an_error_is_still_a_stop(place: Path) -> None:
+    code = """
+import os, signal, sys
+from headstart import cli
+def main(**_):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    except KeyboardInterrupt:
+        raise ImportError("half a module") from None
+cli.cli.main = main
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=dict(environment()), capture_output=True, text=True)
+    assert done.returncode == 130
+    assert "the same command goes on from there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_interruption_leaves_at_once(place: Path) -> None:
+    code = """
+import os, signal, sys, time
+from headstart import cli
+def main(**_):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+cli.cli.main = main
+cli.main()
+"""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], env=dict(environment()), capture_output=True, text=True)
+    assert done.returncode == 130
+    assert time.monotonic() - start < 30

@@ -299,7 +299,9 @@ def main() -> None:
             raise
     stopped = StopRequested("Stopped. What is finished is kept: the same command goes on from there.")
     say(stopped.text())
-    sys.exit(stopped.exit_code)
+    sys.stdout.flush()
+    # All is unwound. Python itself would die of the signal again where C code of a library had called it back.
+    os._exit(stopped.exit_code)
 
 
 def _run() -> int:

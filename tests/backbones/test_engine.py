@@ -372,13 +372,12 @@ def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
         import sys
         import torch
         from headstart.backbones import engine
-        engine.to_openvino(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+        engine.to_openvino(torch.nn.Linear(2, 2).eval(), torch.zeros(1, 2))
         assert engine.native_bf16() in (True, False)
         assert sys.modules["openvino_telemetry"] is None
     """
     at_home = {**tiny.environment(), "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", dedent(code)], env=at_home, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", dedent(code)]
+    done = subprocess.run(command, env=at_home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.rglob("*openvino*"))  # where its telemetry keeps the number by which it knows a user

@@ -109,7 +109,7 @@ def _measure(story: Story, measure: Scored) -> p.Measure:
     return p.Measure(
         measure.name,
         estimate(measure),
-        scoring.explained[measure.name],
+        scoring.explained[measure.name] + ".",
         share=measure.name != "log loss",
         higher_is_better=not lower,
     )
