@@ -139,3 +139,7 @@ def test_one_class_alone_can_be_scored(data: Path, model: Predictor, tmp_path: P
     found = evaluate(model, tmp_path / "data", track=quiet)
     assert found.examples == 7
     assert 0 <= found.measures[0].value <= 1
+
+
+def test_a_model_evaluates_itself(data: Path, model: Predictor) -> None:
+    assert model.evaluate(data).record() == evaluate(model, data, track=quiet).record()

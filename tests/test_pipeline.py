@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from headstart.pipeline import Options, Result, fit
+from headstart.data.check import Checked
+from headstart.data.examples import Example, Examples, FileContent
+from headstart.pipeline import Options, Result, divide, fit
 from tiny import environment, photos, timm_folder
 
 
@@ -119,3 +122,13 @@ def test_killed_at_any_moment_the_same_command_gives_the_uninterrupted_model(tmp
     assert one["headline"] == other["headline"]
     assert one["measures"] == other["measures"]
     assert not list((tmp_path).glob(".torn.*"))
+
+
+def test_look_alikes_that_join_whole_classes_do_not_stop_a_run() -> None:
+    examples = tuple(Example(str(i), FileContent(Path(str(i))), "ab"[i // 6]) for i in range(12))
+    checked = Checked(Examples(examples, "made"), tuple(f"{i:064x}" for i in range(12)))
+    rng = np.random.default_rng(0)
+    x_ND = np.repeat(np.eye(2, 8, dtype=np.float32), 6, 0) + 1e-3 * rng.standard_normal((12, 8)).astype(np.float32)
+    divided = divide(checked, x_ND, 0)
+    assert {f.kind for f in divided.examples.findings} == {"near-duplicate"}
+    assert len(divided.splits.folds) == 15

@@ -20,6 +20,7 @@ from headstart.data.examples import Examples, Finding
 from headstart.data.near import near_duplicates, threshold_for
 from headstart.data.read import read
 from headstart.encoder import Encoder, encoder
+from headstart.errors import DataError
 from headstart.progress import Track, quiet
 from headstart.report.story import Story
 from headstart.report.telling import model_card, page
@@ -224,7 +225,11 @@ def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
     classes = {name: k for k, name in enumerate(examples.classes)}
     target_N = np.asarray([classes[e.target] for e in examples.items], np.intp)
     found = replace(examples, findings=(*examples.findings, *findings))
-    return Divided(found, target_N, split(parts, target_N, copies(checked.digests, near), seed), least)
+    try:
+        splits = split(parts, target_N, copies(checked.digests, near), seed)
+    except DataError:  # look-alikes joined whole classes, or there is too little in any case, which is raised again
+        splits = split(parts, target_N, copies(checked.digests, []), seed)
+    return Divided(found, target_N, splits, least)
 
 
 def _golden(encode_with: Encoder, checked: Checked) -> list[Array]:

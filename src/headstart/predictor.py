@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, load_h
 from headstart.store import file_digest, load_json, recover_folder
 from headstart.tasks import task_named
 from headstart.tasks.task import Task
+
+if TYPE_CHECKING:
+    from headstart.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Predictor:
         best = int(p_K.argmax())
         each = tuple((label, float(p)) for label, p in zip(self.labels, p_K, strict=True))
         return Prediction(name, self.labels[best], float(p_K[best]), each)
+
+    def evaluate(self, data: str | Path) -> Evaluation:
+        """Score the model on labelled data; see `headstart.evaluate`."""
+        from headstart.evaluation import evaluate
+
+        return evaluate(self, data)
 
     def verify(self) -> None:
         """Check files and golden outputs.
