@@ -169,3 +169,14 @@ def test_a_hub_that_cannot_be_reached_is_a_backbone_error(monkeypatch: pytest.Mo
     monkeypatch.setattr(hf.AutoConfig, "from_pretrained", unreachable)
     with pytest.raises(BackboneError, match=r"(?s)owner/name.*couldn't connect"):
         open_image_backbone("owner/name")
+
+
+def test_code_that_lies_in_a_model_folder_is_never_run(tmp_path: Path) -> None:
+    saved(tmp_path, "vit")
+    config = json.loads((tmp_path / "config.json").read_text())
+    own = {"AutoConfig": "mine.Config", "AutoModelForImageClassification": "mine.Network"}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "mine", "auto_map": own}))
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+    with pytest.raises(BackboneError, match="cannot load"):
+        open_image_backbone(str(tmp_path))
+    assert not (tmp_path / "sprung").exists()

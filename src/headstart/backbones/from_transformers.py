@@ -55,10 +55,11 @@ def open_model(place: str, name: str, source: str) -> Backbone:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(place)
-        processor = AutoImageProcessor.from_pretrained(place)
+        # trust_remote_code is off by default only after a question on the terminal.
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+        processor = AutoImageProcessor.from_pretrained(place, trust_remote_code=False)
         network, report = AutoModelForImageClassification.from_pretrained(
-            place, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+            place, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False
         )
     except Exception as error:  # foreign files and a hub: anything can be wrong
         raise BackboneError(
