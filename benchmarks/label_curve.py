@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from headstart import encoder, pipeline
+from headstart import encoder, prepare
 from headstart.backbones import from_timm
 from headstart.backbones.backbone import Backbone
 from headstart.data.check import Checked
-from headstart.pipeline import Floats
+from headstart.options import Options
+from headstart.prepare import Floats
 from headstart.progress import bars
 from headstart.stages import split
 from headstart.stages.encode import Item
@@ -73,9 +74,9 @@ def main() -> None:
         parser.add_argument(option, default=default, type=type(default))
     given = parser.parse_args()
     columns, backbone = given.labels.split(","), TASK.backbone(given.backbone)
-    checked = pipeline.gather(pipeline.Options(given.data), TASK, bars)
+    checked = prepare.gather(Options(given.data), TASK, bars)
     fixed = {"pretrained": features(checked, backbone), "pixels": pixels(checked, backbone)}
-    divided = pipeline.divide(checked, fixed["pretrained"], 0)
+    divided = prepare.divide(checked, fixed["pretrained"], 0)
     splits, target_N = divided.splits, divided.target_N
     seen: dict[str, list[list[float]]] = {"pretrained": [], "random weights": [], "pixels": []}
     for seed in range(given.seeds):

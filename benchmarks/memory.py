@@ -17,8 +17,9 @@ from benchmarks.common import keep, photos
 
 _RUN = """
 import resource, sys
-from headstart.pipeline import Options, fit
-fit(Options(sys.argv[1], out=sys.argv[2], cache=sys.argv[3]))
+from headstart.options import Options
+from headstart.pipeline import fit
+fit(Options(sys.argv[1], out=sys.argv[2], cache=sys.argv[3], budget=0))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

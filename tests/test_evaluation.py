@@ -14,7 +14,8 @@ import tiny
 from headstart import predictor
 from headstart.errors import DataError
 from headstart.evaluation import evaluate
-from headstart.pipeline import Options, fit
+from headstart.options import Options
+from headstart.pipeline import fit
 from headstart.predictor import Predictor
 from headstart.progress import quiet
 
@@ -32,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("work")
     network = tiny.timm_folder(work / "network")
-    return fit(Options(str(data), str(work / "model"), backbone=str(network))).folder
+    return fit(Options(str(data), str(work / "model"), backbone=str(network), budget=0)).folder
 
 
 @pytest.fixture(scope="module")

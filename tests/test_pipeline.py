@@ -16,7 +16,9 @@ import pytest
 
 from headstart.data.check import Checked
 from headstart.data.examples import Example, Examples, FileContent
-from headstart.pipeline import Options, Result, divide, fit
+from headstart.options import Options
+from headstart.pipeline import Result, fit
+from headstart.prepare import divide
 from tiny import environment, photos, timm_folder
 
 
@@ -26,7 +28,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run(data: Path, network: str, out: Path, **options: Any) -> Result:
-    return fit(Options(str(data), str(out), backbone=network, cache=str(out.parent / "cache"), **options))
+    return fit(Options(str(data), str(out), backbone=network, cache=str(out.parent / "cache"), **{"budget": 0.0, **options}))
 
 
 def test_scores_json_says_what_was_promised(tmp_path: Path, network: str) -> None:

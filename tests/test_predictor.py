@@ -13,7 +13,8 @@ import tiny
 from headstart import predictor
 from headstart.data.examples import CellContent, FileContent
 from headstart.errors import DataError, ModelError
-from headstart.pipeline import Options, fit
+from headstart.options import Options
+from headstart.pipeline import fit
 from headstart.predictor import Prediction, Predictor
 from headstart.stages.ship import RECORD
 
@@ -27,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("work")
     network = tiny.timm_folder(work / "network")
-    return fit(Options(str(data), str(work / "model"), backbone=str(network))).folder
+    return fit(Options(str(data), str(work / "model"), backbone=str(network), budget=0)).folder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.pipeline import Options, fit
+from headstart.options import Options
+from headstart.pipeline import fit
 from headstart.store import load_json
 
 
@@ -27,7 +28,7 @@ def backbones(shared: Path) -> dict[str, str]:
 )
 def test_ants_and_bees_are_told_apart(shared: Path, tmp_path: Path, name: str, least: float) -> None:
     data = str(shared / "data" / "hymenoptera")
-    said = fit(Options(data, str(tmp_path / "out"), backbone=backbones(shared)[name])).scores
+    said = fit(Options(data, str(tmp_path / "out"), backbone=backbones(shared)[name], budget=0)).scores
     assert said["headline"]["value"] >= least
     assert said["headline"]["low"] < said["headline"]["value"] < said["headline"]["high"]
     assert said["guess"]["high"] < said["headline"]["low"]
@@ -35,14 +36,14 @@ def test_ants_and_bees_are_told_apart(shared: Path, tmp_path: Path, name: str, l
 
 
 def test_ten_kinds_of_office_things_are_told_apart_by_cross_validation(shared: Path, tmp_path: Path) -> None:
-    said = fit(Options(str(shared / "data" / "office_caltech10" / "webcam"), str(tmp_path / "out"))).scores
+    said = fit(Options(str(shared / "data" / "office_caltech10" / "webcam"), str(tmp_path / "out"), budget=0)).scores
     assert said["judged"]["by"] == "cross-validation"
     assert said["headline"]["value"] >= 0.97
 
 
 def test_what_the_weights_lack_is_reported_and_cut_off(shared: Path, tmp_path: Path) -> None:
     data = str(shared / "data" / "hymenoptera")
-    fit(Options(data, str(tmp_path / "out"), backbone=backbones(shared)["vgg16"]))
+    fit(Options(data, str(tmp_path / "out"), backbone=backbones(shared)["vgg16"], budget=0))
     record = load_json(tmp_path / "out" / "headstart.json")
     assert record["backbone"]["missing"] == [f"classifier.{i}.{p}" for i in (0, 3, 6) for p in ("weight", "bias")]
     assert record["cut"].startswith("below the missing top")

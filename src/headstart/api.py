@@ -9,7 +9,9 @@ from headstart.backbones.engine import Precision
 from headstart.data.check import Checked
 from headstart.data.read import read
 from headstart.evaluation import evaluate
+from headstart.options import BUDGET, Options
 from headstart.progress import Track, bars
+from headstart.runs import seconds
 from headstart.tasks import task_named
 
 __all__ = ["check", "evaluate", "fit", "load"]
@@ -27,6 +29,11 @@ def fit(
     seed: int = 0,
     precision: Precision = "auto",
     cache: str | Path = "",
+    budget: str | float = BUDGET,
+    scratch: bool = True,
+    labels_per_class: str = "",
+    plan: str | Path = "",
+    log: str | Path = "",
     track: Track = bars,
 ) -> predictor.Predictor:
     """Make a model of labelled examples, and a report on it.
@@ -43,6 +50,11 @@ def fit(
         seed: fixes everything that is drawn.
         precision: of the engine that runs the trunk: `auto`, `fp32` or `bf16`.
         cache: folder of the feature cache.
+        budget: for the whole run: seconds, or `10m`; 0 stops at the linear head.
+        scratch: also train the same network from random weights for as long, to say what pretraining is worth.
+        labels_per_class: adds a learning curve: `5,10,25,all`.
+        plan: a plan's file, as a model folder has it or as it was edited since.
+        log: a folder for the rows of all trainings.
         track: shows progress.
 
     Returns:
@@ -51,9 +63,11 @@ def fit(
     Raises:
         headstart.HeadstartError: see `headstart.errors`.
     """
-    options = pipeline.Options(
-        str(data), str(out), task, str(backbone), str(test), content, label, seed, precision, str(cache)
-    )
+    limit = seconds(budget) if isinstance(budget, str) else float(budget)
+    options = Options(
+        str(data), str(out), task, str(backbone), str(test), content, label, seed, precision, str(cache),
+        budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),
+    )  # fmt: skip
     result = pipeline.fit(options, track)
     return predictor.load(result.folder, cache=Path(cache) if cache else None)
 

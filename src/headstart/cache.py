@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,21 +52,56 @@ class Space:
         """Say whether this example needs no further work."""
         return digest in self.rows or digest in self.failures
 
-    def take(self, digests: Sequence[str]) -> NDArray[np.float32]:
-        """Return features_ND of these examples. Each shard is read once, and let go before the next."""
+    def take(self, digests: Sequence[str]) -> NDArray[Any]:
+        """Return features_N... of these examples. Each shard is read once, and let go before the next."""
         wanted: dict[Path, list[tuple[int, int]]] = {}
         for position, digest in enumerate(digests):
             shard, row = self.rows[digest]
             wanted.setdefault(shard, []).append((position, row))
-        out: NDArray[np.float32] | None = None
+        out: NDArray[Any] | None = None
         for shard, pairs in wanted.items():
             with safe_open(shard, framework="numpy") as handle:
                 block = handle.get_tensor("features")
             if out is None:
-                out = np.empty((len(digests), block.shape[1]), np.float32)
+                out = np.empty((len(digests), *block.shape[1:]), block.dtype)
             positions, rows = zip(*pairs, strict=True)
             out[list(positions)] = block[list(rows)]
         return out if out is not None else np.empty((0, 0), np.float32)
+
+    def rows_of(self, digests: Sequence[str]) -> Rows:
+        """Return the rows of these examples without reading them."""
+        shards = {shard: i for i, shard in enumerate(dict.fromkeys(self.rows[d][0] for d in digests))}
+        place_N2 = np.asarray([(shards[self.rows[d][0]], self.rows[d][1]) for d in digests], np.intp).reshape(-1, 2)
+        return Rows(tuple(_mapped(shard) for shard in shards), place_N2)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that stay on disk until they are asked for: memory does not grow with their number.
+
+    Attributes:
+        blocks: the shards' features, mapped into memory.
+        place_N2: the block and the row of each example.
+    """
+
+    blocks: tuple[NDArray[Any], ...]
+    place_N2: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.place_N2)
+
+    def take(self, index_B: NDArray[np.integer]) -> NDArray[Any]:
+        """Return rows_B..., a copy."""
+        return np.stack([self.blocks[block][row] for block, row in self.place_N2[index_B]])
+
+
+def _mapped(shard: Path) -> NDArray[Any]:
+    """Map the features of a shard into memory: eight bytes of length, a JSON header, then the tensors."""
+    with shard.open("rb") as handle:
+        start = 8 + int.from_bytes(handle.read(8), "little")
+        info = json.loads(handle.read(start - 8))["features"]
+    kind = {"F32": np.float32, "F16": np.float16, "U8": np.uint8}[info["dtype"]]
+    return np.memmap(shard, kind, "r", start + info["data_offsets"][0], tuple(info["shape"]))
 
 
 def space_key(*, weights: str, preprocess: str, cut: str, view: str, engine: str) -> str:
@@ -94,13 +130,13 @@ def _index(shard: Path) -> tuple[Iterator[str], dict[str, str]]:
         raw = handle.get_tensor("digests")
         metadata = handle.metadata() or {}
         shape = handle.get_slice("features").get_shape()
-        if len(shape) != 2 or shape[0] != len(raw):
+        if len(shape) < 2 or shape[0] != len(raw):
             raise ValueError("not a table with one row of features an example")
     return (bytes(row).hex() for row in raw), json.loads(metadata.get("failures", "{}"))
 
 
-def append(space: Space, digests: Sequence[str], features_ND: NDArray[np.float32], failed: Mapping[str, str]) -> None:
-    """Write one more shard; `open_space` sees it.
+def append(space: Space, digests: Sequence[str], features_ND: NDArray[Any], failed: Mapping[str, str]) -> None:
+    """Write one more shard of features_ND, activations_N... or pixels_N3HW; `open_space` sees it.
 
     Raises:
         StoreError: it could not be written; the space is as it was.

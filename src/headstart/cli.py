@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from headstart import __version__
 from headstart.console import print_json, say, table, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
 
+_STARTED = time.perf_counter()
 _BACKBONE = (
     "auto (EfficientNet-lite0, needs no network), a timm name, a folder, ARCHITECTURE@WEIGHTS, or owner/name on a hub."
 )
@@ -75,31 +77,62 @@ def cli() -> None:
     type=click.Choice(["auto", "fp32", "bf16"]),
     help="Of the engine: auto takes bf16 where the processor has it and the features agree with PyTorch's.",
 )
+@click.option(
+    "--budget", default="5m", show_default=True, metavar="TIME",
+    help="For the whole run: 90s, 10m, 1h30m; 0 stops at the linear head.",
+)
+@click.option(
+    "--scratch/--no-scratch", default=True, show_default=True,
+    help="Also train the same network from random weights for as long, to say what pretraining is worth.",
+)
+@click.option(
+    "--labels-per-class", default="", metavar="5,10,25,all", help="Add a learning curve, with and without pretraining."
+)
+@click.option("--plan", default="", metavar="FILE", help="Tune as this plan says: a model folder's plan.json, edited.")
+@click.option("--plan-only", default="", metavar="FILE", help="Write the plan to this file and train nothing.")
+@click.option("--log", default="", metavar="DIR", help="Write a row for each training step (JSONL, TensorBoard).")
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(min=0),
+    help="Threads that read batches ahead; they change no number.",
+)
 @_CACHE
 @_JSON
 def fit(
-    data: str, out: str, task: str, backbone: str, test: str, content: str, label: str,
-    seed: int, precision: Any, cache: str, as_json: bool,
+    data: str, out: str, task: str, backbone: str, test: str, content: str, label: str, seed: int, precision: Any,
+    budget: str, scratch: bool, labels_per_class: str, plan: str, plan_only: str, log: str, workers: int,
+    cache: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Make a model of labelled DATA, and a report on it.
 
-    The pretrained network runs once over every picture (later runs find the features in the cache), a linear head is
-    fitted with its regularisation chosen by cross-validation, and the result is judged on examples that it has not
+    The pretrained network runs once over every picture (later runs find the features in the cache), and a linear head
+    is fitted, its regularisation chosen by cross-validation: a model is there after seconds. Then the last stages are
+    tuned, then deeper ones, as long as the budget lasts and each step is measurably better; and the same network is
+    trained from random weights, to say what pretraining was worth. The result is judged on examples that nothing was
     learned from. Run the same command again after an interruption: it goes on where it was.
 
     \b
     headstart fit photos/
+    headstart fit photos/ --budget 20m
+    headstart fit photos/ --budget 0                   the linear head alone, in seconds
     headstart fit labels.csv --label species --out birds
     headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
+    headstart fit new/ --backbone headstart-photos     go on from a model of yours
     """
     wait("Loading torch and timm …")
-    from headstart.pipeline import Options
+    from headstart.options import Options
     from headstart.pipeline import fit as run
     from headstart.progress import bars
+    from headstart.runs import seconds
 
-    options = Options(data, out, task, backbone, test, content, label, seed, precision, cache)
-    result = run(options, bars)
+    options = Options(
+        data, out, task, backbone, test, content, label, seed, precision, cache, budget=seconds(budget),
+        scratch=scratch, labels=labels_per_class, plan=plan, plan_only=plan_only, log=log, workers=workers,
+    )  # fmt: skip
+    result = run(options, bars, began=_STARTED, tell=say)
     tell_findings(result.findings)
+    if plan_only:
+        say(f"Plan: {plan_only}. Edit it, and give it back with --plan {plan_only}.")
+        return
     if as_json:
         print_json({"folder": str(result.folder), **result.scores})
         return

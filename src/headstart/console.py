@@ -21,11 +21,16 @@ def table_of_rungs(scores: dict[str, Any]) -> None:
     rows = []
     for rung in scores["rungs"]:
         h = rung["headline"]
-        rows.append((rung["name"], "choosing", f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
+        mark = {"beaten": "no better: ", "passed": "", "shipped": "", "yardstick": ""}[rung["status"]]
+        rows.append((mark + rung["name"], "choosing", f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
     h = scores["headline"]
     rows.append((scores["rung"], scores["judged"]["by"], f"{h['value']:.3f}", f"{h['low']:.3f} to {h['high']:.3f}"))
     table(f"{scores['task']} with {scores['backbone']}", ("rung", "judged by", h["name"], "95% interval"), rows)
     say(scores["judged"]["how"])
+    for each in scores.get("untried", ()):
+        say(f"not tried: {each['name']}: {each['reason']}")
+    if scores.get("scratch"):
+        say(scores["scratch"]["sentence"])
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

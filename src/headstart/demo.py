@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UsageError
-from headstart.pipeline import Options, Result, fit
+from headstart.options import Options
+from headstart.pipeline import Result, fit
 from headstart.progress import Track
 from headstart.store import save_bytes
 
@@ -45,7 +46,7 @@ def run(out: str, cache: str, track: Track) -> Result:
         data = Path(folder) / "demo"
         write_patches(data)
         command = shlex.join(["headstart", "demo", *(["--out", out] if out != OUT else [])])
-        return fit(Options(str(data), out, cache=cache, command=command), track)
+        return fit(Options(str(data), out, cache=cache, command=command, budget=0), track)
 
 
 def write_patches(root: Path) -> None:

@@ -20,7 +20,7 @@ from headstart.data.examples import Content
 from headstart.progress import Track
 from headstart.stages.encode import Features, Item, decoded, encode, features_of, sample
 from headstart.store import fingerprint
-from headstart.tasks.task import Task
+from headstart.tasks.task import Load, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +37,8 @@ class Encoder:
         root: folder of the cache.
         threads: cores.
         take: (some inputs) -> the engine; by default the fastest that agrees with PyTorch on them.
+        look: bytes of an example -> the network's input, where it is not what the task makes of it.
+        seen: what the cache calls that.
     """
 
     task: Task
@@ -45,6 +47,13 @@ class Encoder:
     root: Path
     threads: int
     take: Callable[[Sequence[Array]], Chosen] | None = None
+    look: Load | None = None
+    seen: str = "clean"
+
+    @property
+    def load(self) -> Load:
+        """Bytes of an example -> the network's input."""
+        return self.look or self.task.load(self.backbone)
 
     @cached_property
     def network(self) -> nn.Module:
@@ -72,22 +81,20 @@ class Encoder:
         """Return the name of the cache's space for an engine."""
         preprocess, cut = self._how
         return cache.space_key(
-            weights=self.backbone.weights, preprocess=preprocess, cut=cut, view="clean", engine=engine
+            weights=self.backbone.weights, preprocess=preprocess, cut=cut, view=self.seen, engine=engine
         )
 
     def encode(self, items: Sequence[Item], track: Track, clock: Callable[[], float]) -> Features:
         """Compute what the cache lacks; see `stages.encode`."""
         known = recalled(self.kept, self.precision) if self.take is None else None
-        load = self.task.load(self.backbone)
-        return encode(items, load, known, self.choose, self.key, self.root, track, clock, self.threads)
+        return encode(items, self.load, known, self.choose, self.key, self.root, track, clock, self.threads)
 
     def stream(self, contents: Sequence[Content]) -> Iterator[NDArray[np.float32] | str]:
         """Yield the features of each content in order, or why there are none, past the cache."""
-        load = self.task.load(self.backbone)
-        if inputs := sample(contents, load):
-            yield from features_of(contents, load, self.choose(inputs).engine, self.threads)
+        if inputs := sample(contents, self.load):
+            yield from features_of(contents, self.load, self.choose(inputs).engine, self.threads)
         else:
-            yield from (str(decoded(content, load)) for content in contents)
+            yield from (str(decoded(content, self.load)) for content in contents)
 
     def reference(self, network: nn.Module, inputs: Sequence[Array]) -> NDArray[np.float32]:
         """Run a network of the backbone's library on inputs in PyTorch fp32, normalisation in front."""

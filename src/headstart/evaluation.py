@@ -106,7 +106,8 @@ def _scored(
     target_N = np.asarray([model.labels.index(examples[i].target) for i in features.kept], np.intp)
     x_ND = features.space.take(kept)
     read_out = scoring.read(model.head.logits(x_ND), target_N)
-    near, _ = near_duplicates(x_ND, kept, [""] * len(kept), model.record["thresholds"]["near_copies"])
+    least = model.record["thresholds"]["near_copies"]  # None: only equal bytes are copies to a tuned network
+    near = near_duplicates(x_ND, kept, [""] * len(kept), least)[0] if least is not None else []
     unit_N = copies(kept, near)  # drawn together, as when the model was judged
     shares = dict.fromkeys(scoring.shares, int(unit_N.max()) + 1)
     measures = measured(lambda weight_N: scoring.score(read_out, weight_N), unit_N, seed, shares)

@@ -3,94 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from headstart.backbones.backbone import Saved
-from headstart.backbones.engine import Array, Precision
-from headstart.data.check import Checked, bad_share, check
-from headstart.data.examples import Examples, Finding
-from headstart.data.near import near_duplicates, threshold_for
-from headstart.data.read import read
+from headstart.backbones.backbone import Backbone, Saved
+from headstart.backbones.engine import Array, device
+from headstart.data.check import Checked
+from headstart.data.examples import Finding
+from headstart.deepen import Deepened, deepen, lines, make_plan
 from headstart.encoder import Encoder, encoder
-from headstart.errors import DataError
+from headstart.options import Options, Stopwatch
+from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
 from headstart.progress import Track, quiet
 from headstart.report.story import Story
 from headstart.report.telling import model_card, page
-from headstart.stages.encode import Features, Item, sample
-from headstart.stages.judge import judge
-from headstart.stages.probe import probe
+from headstart.runs import Budget, Run, Tell, open_run, read_plan
+from headstart.stages.climb import Ground
+from headstart.stages.curve import counts
+from headstart.stages.encode import Features, sample
+from headstart.stages.judge import Scores, judge
+from headstart.stages.loops import Log, log_to
+from headstart.stages.plan import Plan
+from headstart.stages.probe import Probe, probe
 from headstart.stages.ship import Model, check_out, ship
-from headstart.stages.split import Index, Splits, copies, split
-from headstart.store import fingerprint
+from headstart.stages.split import Index, Splits
+from headstart.store import save_json
 from headstart.tasks import task_named
 from headstart.tasks.task import Task
 
-Floats = NDArray[np.float32]
-
 GOLDEN = 4
 """How many inputs are kept with their expected outputs."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user asked of `fit`; every field has the default that most want.
-
-    Attributes:
-        data: a folder, a table, or a hub name.
-        out: the model folder; `headstart-NAME` in the working folder where it is left out.
-        task: a task's name, or `auto`.
-        backbone: a pretrained network: see `headstart.backbones.images.open_image_backbone`.
-        test: further data that are judged once, at the end.
-        content, label: columns of a table; found by looking where they are left out.
-        seed: fixes everything that is drawn.
-        precision: of the engine: `auto`, `fp32` or `bf16`.
-        cache: folder of the feature cache.
-        command: the command line that repeats the run, where it is not `fit` with these options.
-    """
-
-    data: str
-    out: str = ""
-    task: str = "auto"
-    backbone: str = "auto"
-    test: str = ""
-    content: str = ""
-    label: str = ""
-    seed: int = 0
-    precision: Precision = "auto"
-    cache: str = ""
-    command: str = ""
-
-    @property
-    def name(self) -> str:
-        """What the data are called: the last part of their path."""
-        return Path(self.data).resolve().stem or "model"
-
-    @property
-    def folder(self) -> Path:
-        """Where the model goes."""
-        return Path(self.out or f"headstart-{self.name}")
-
-
-@dataclass
-class Stopwatch:
-    """Wall-clock seconds of the stages, by name."""
-
-    clock: Callable[[], float]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = self.clock()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
+RESERVE = 6.0
+"""Seconds set aside for judging and saving, beside twice what saving the first model took."""
+SO_FAR = (
+    "this run has not finished: each training example was judged by heads that had not seen it, by cross-validation "
+    "corrected for having chosen the best setting (BBC-CV); examples held out for the end were not looked at"
+)
 
 
 @dataclass(frozen=True)
@@ -108,41 +61,79 @@ class Result:
     findings: tuple[Finding, ...]
 
 
-def gather(options: Options, task: Task, track: Track) -> Checked:
-    """Read and check the data, and the further test data where they are given.
+@dataclass(frozen=True)
+class Base:
+    """All that is known once the linear head is there."""
 
-    Raises:
-        UsageError, DataError: the data are not there, or cannot be learned from.
-    """
-    examples = read(options.data, options.content or None, options.label or None)
-    if options.test:
-        examples = joined(examples, read(options.test, options.content or None, options.label or None))
-    return check(examples, task.inspect, track)
+    options: Options
+    task: Task
+    encoder: Encoder
+    features: Features
+    data: Checked
+    x_ND: Floats
+    divided: Divided
+    probe: Probe
+    mark: str
+    golden: list[Array]
+
+    def story(self, scores: Scores, watch: Stopwatch) -> Story:
+        """Return what is told of a run that ended here."""
+        found, d = self.divided.examples, self.divided
+        return Story(
+            self.task, self.options, self.encoder.backbone, found, self.features, d.splits, d.target_N, self.probe,
+            scores, watch.seconds, watch.done, self.mark, d.near,
+        )  # fmt: skip
+
+    def judged(self, splits: Splits, deep: Deepened | None, x_of: Callable[[Index], Floats]) -> Scores:
+        """Score what ships."""
+        tried = [step.tried for step in deep.climbed.steps] if deep else []
+        head = deep.climbed.head if deep else self.probe.head
+        target_N, scoring = self.divided.target_N, self.task.scoring
+        return judge(self.probe, tried, head, x_of, target_N, splits, scoring, self.options.seed)
 
 
-def joined(train: Examples, test: Examples) -> Examples:
-    """Put further data in the test part, under names that say so; the first data's own test part is left out."""
-    kept = [e if e.part else replace(e, part="train") for e in train.items if e.part != "test"]
-    further = [replace(e, part="test", name=f"test: {e.name}") for e in test.items]
-    how = f"{train.how}; judged on further data: {test.how}"
-    return Examples((*kept, *further), how, (*train.findings, *test.findings))
-
-
-def fit(options: Options, track: Track = quiet, clock: Callable[[], float] = time.perf_counter) -> Result:
+def fit(
+    options: Options,
+    track: Track = quiet,
+    clock: Callable[[], float] = time.perf_counter,
+    began: float | None = None,
+    tell: Tell = lambda _: None,
+) -> Result:
     """Make a model of the user's data.
 
     Args:
         options: what is asked for.
         track: shows progress.
         clock: seconds.
+        began: when the run began, by the clock; now, where it is left out.
+        tell: told in a line what is going on.
 
     Raises:
         HeadstartError: see `headstart.errors`; nothing half-made is left behind.
     """
-    watch = Stopwatch(clock)
-    began = clock()
-    out = options.folder
-    check_out(out, Path(options.data))
+    watch = Stopwatch(clock, clock() if began is None else began)
+    given = read_plan(options.plan) if options.plan else None
+    counts(options.labels)
+    base = begin(options, track, watch)
+    if not (options.budget or given or options.plan_only):
+        return finish(base, None, watch)
+    if not options.plan_only:
+        meanwhile(base, watch, tell)
+    run = open_run(base.encoder.root, about(base))
+    with log_to(Path(options.log) if options.log else None) as log:
+        deep = deeper(base, run, given or run.plan(), track, watch, log, tell)
+    if isinstance(deep, Plan):
+        save_json(Path(options.plan_only), deep.record())
+        return Result(Path(options.plan_only), {"plan": deep.record()}, base.divided.examples.findings)
+    result = finish(base, deep, watch)
+    run.finished()
+    return result
+
+
+def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
+    """Go as far as the linear head."""
+    clock = watch.clock
+    check_out(options.folder, Path(options.data))
     task = task_named(options.task)
     with watch("read"):
         checked = gather(options, task, track)
@@ -150,34 +141,92 @@ def fit(options: Options, track: Track = quiet, clock: Callable[[], float] = tim
         backbone = task.backbone(options.backbone)
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
     with watch("encode"):
-        items = [
-            Item(e.name, digest, e.content) for e, digest in zip(checked.examples.items, checked.digests, strict=True)
-        ]
-        features = encode_with.encode(items, track, clock)
-        data, x_ND = _decodable(checked, features)
+        features = encode_with.encode(items_of(checked), track, clock)
+        data, x_ND = decodable(checked, features)
     with watch("split"):
         divided = divide(data, x_ND, options.seed)
-    splits, target_N, found = divided.splits, divided.target_N, divided.examples
     with watch("probe"), track("probe", 3) as advance:
-        probed = probe(x_ND, target_N, len(found.classes), splits, clock, advance)
-    with watch("judge"):
-        scores = judge(probed, lambda rows: x_ND[rows], target_N, splits, task.scoring, options.seed)
+        classes = len(divided.examples.classes)
+        probed = probe(x_ND, divided.target_N, classes, divided.splits, clock, advance)
+    golden = sample([e.content for e in data.examples.items], encode_with.load)[:GOLDEN]
     mark = data_fingerprint(data)
-    story = Story(
-        task, options, backbone, found, features, splits, target_N, probed, scores, watch.seconds, mark, divided.near
-    )
-    shipping = clock()
-    golden = _golden(encode_with, data)
-    model = Model(backbone, probed.head, found.classes, story.record())
+    return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden)
+
+
+def meanwhile(base: Base, watch: Stopwatch, tell: Tell) -> None:
+    """Save the linear head's model, so that there is one whatever happens; its score is not the test's.
+
+    The test is looked at once, at the end: until then the score is that of corrected cross-validation.
+    """
+    with watch("judge"):
+        splits = replace(base.divided.splits, judged=np.empty(0, np.intp), how=SO_FAR)
+        scores = base.judged(splits, None, lambda rows: base.x_ND[rows])
+    story = replace(base.story(scores, watch), splits=splits, unfinished=True)
+    said = _ship(story, base, base.encoder.backbone, watch)
+    h = said["headline"]
+    tell(f"{base.options.folder} has a linear head already ({h['name']} {h['value']:.3f} where choices are made).")
+
+
+def deeper(
+    base: Base, run: Run, chosen: Plan | None, track: Track, watch: Stopwatch, log: Log, tell: Tell
+) -> Deepened | Plan:
+    """Plan and climb, or only plan."""
+    options, clock, d = base.options, watch.clock, base.divided
+    ground = Ground(
+        base.encoder, items_of(base.data), d.target_N, d.splits, base.probe, base.task.scoring, options.seed,
+        run.folder, options.workers, device(), track, clock, log,
+    )  # fmt: skip
+    budget = Budget(options.budget, watch.began, clock)
+    reserve = RESERVE + 2 * watch.seconds.get("ship", 0.0)
+    spent = watch.seconds["encode"] + watch.seconds["probe"]
+    if chosen is None:
+        with watch("plan"):
+            chosen = make_plan(ground, budget, reserve, spent, options.scratch, tell)
+    for line in lines(chosen):
+        tell(line)
+    if options.plan_only:
+        return chosen
+    wanted = counts(options.labels)
+    return deepen(ground, run, run.keep(chosen), budget, reserve, spent, wanted, base.x_ND, options.scratch, watch)
+
+
+def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
+    """Judge what ships, once, and write the model folder."""
+    backbone, features, x_ND = base.encoder.backbone, base.features, base.x_ND
+    with watch("judge"):
+        if deep and deep.climbed.best:
+            backbone = deep.climbed.backbone
+            features, x_ND = _tuned(base, backbone, watch.clock)
+        scores = base.judged(base.divided.splits, deep, lambda rows: x_ND[rows])
+    story = replace(base.story(scores, watch), backbone=backbone, features=features, deep=deep)
+    said = _ship(story, base, backbone, watch)
+    return Result(base.options.folder, said, base.divided.examples.findings)
+
+
+def _tuned(base: Base, backbone: Backbone, clock: Callable[[], float]) -> tuple[Features, Floats]:
+    """Return the tuned network's features of the judged examples, a few others' where none are, at their places."""
+    rows = base.divided.splits.judged
+    rows = rows if len(rows) else base.divided.splits.train[:GOLDEN]
+    items = items_of(base.data)
+    features = replace(base.encoder, backbone=backbone).encode([items[i] for i in rows], quiet, clock)
+    x_ND = np.zeros((len(items), backbone.dim), np.float32)
+    x_ND[rows] = features.space.take([items[i].digest for i in rows])
+    whole = replace(base.features, engine=features.engine, cosine=features.cosine, note=features.note)
+    return whole, x_ND
+
+
+def _ship(story: Story, base: Base, backbone: Backbone, watch: Stopwatch) -> dict[str, Any]:
+    shipping = watch.clock()
+    model = Model(backbone, story.head, story.examples.classes, story.record())
     said: dict[str, Any] = {}
 
     def others(saved: Saved) -> Mapping[str, bytes]:
-        watch.seconds["ship"] = clock() - shipping  # all of it but writing this and the report
-        said.update(story.score_record(clock() - began))
+        watch.seconds["ship"] = watch.clock() - shipping  # all of it but writing this and the report
+        said.update(story.score_record(watch.clock() - watch.began))
         return _texts(story, said, saved)
 
-    ship(model, encode_with.reference, golden, out, others)
-    return Result(out, said, found.findings)
+    ship(model, base.encoder.reference, base.golden, base.options.folder, others)
+    return said
 
 
 def _texts(story: Story, said: Mapping[str, Any], saved: Saved) -> dict[str, bytes]:
@@ -185,59 +234,23 @@ def _texts(story: Story, said: Mapping[str, Any], saved: Saved) -> dict[str, byt
 
     from headstart.report import render
 
-    return {
+    texts = {
         "scores.json": (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode(),
         "report.html": render(page(story, said, saved, datetime.now().astimezone())).encode(),
         "README.md": model_card(story, said, saved).encode(),
     }
+    if story.deep:
+        texts["plan.json"] = (json.dumps(story.deep.plan.record(), indent=2) + "\n").encode()
+    return texts
 
 
-def _decodable(checked: Checked, features: Features) -> tuple[Checked, Floats]:
-    """Leave out what turned out not to decode, and fetch the features of the rest."""
-    items = checked.examples.items
-    findings = [
-        Finding(items[i].name, "undecodable", "left out", f"cannot be decoded: {why}", bad=True)
-        for i, why in features.failures.items()
-    ]
-    examples = checked.examples.only(features.kept, findings)
-    bad_share(examples)
-    digests = tuple(checked.digests[i] for i in features.kept)
-    return Checked(examples, digests), features.space.take(digests)
-
-
-@dataclass(frozen=True)
-class Divided:
-    """The examples with the near copies found among them, their classes, how they are split, and from which
-    similarity on two were taken for copies."""
-
-    examples: Examples
-    target_N: Index
-    splits: Splits
-    near: float
-
-
-def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
-    """Split the examples, copies kept on one side."""
-    examples = checked.examples
-    parts = [e.part for e in examples.items]
-    least = threshold_for(x_ND, parts)
-    near, findings = near_duplicates(x_ND, [e.name for e in examples.items], parts, least)
-    classes = {name: k for k, name in enumerate(examples.classes)}
-    target_N = np.asarray([classes[e.target] for e in examples.items], np.intp)
-    found = replace(examples, findings=(*examples.findings, *findings))
-    try:
-        splits = split(parts, target_N, copies(checked.digests, near), seed)
-    except DataError:  # look-alikes joined whole classes, or there is too little in any case, which is raised again
-        splits = split(parts, target_N, copies(checked.digests, []), seed)
-    return Divided(found, target_N, splits, least)
-
-
-def _golden(encode_with: Encoder, checked: Checked) -> list[Array]:
-    contents = [e.content for e in checked.examples.items]
-    return sample(contents, encode_with.task.load(encode_with.backbone))[:GOLDEN]
-
-
-def data_fingerprint(checked: Checked) -> str:
-    """Return a SHA-256 over the bytes, labels and parts of all examples."""
-    rows = [(e.target, e.part, d) for e, d in zip(checked.examples.items, checked.digests, strict=True)]
-    return fingerprint(sorted(rows))
+def about(base: Base) -> dict[str, Any]:
+    """Return everything that decides what a run computes, for the name of its folder."""
+    o = base.options
+    given = Path(o.plan).read_text(encoding="utf-8") if o.plan else ""
+    return {
+        "data": base.mark,
+        "engine": base.features.engine,
+        "space": base.encoder.key(base.features.engine),
+        "asked": [o.seed, o.budget, o.scratch, o.labels, given],
+    }

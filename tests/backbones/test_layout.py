@@ -22,7 +22,8 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.images import open_image_backbone
 from headstart.backbones.layout import below_top
 from headstart.data.pixels import Preprocess
-from headstart.pipeline import Options, fit
+from headstart.options import Options
+from headstart.pipeline import fit
 from headstart.stages.ship import GOLDEN, RECORD
 
 CLASSES = ("bark", "checks", "dots")
@@ -156,7 +157,7 @@ def test_a_model_that_fit_made_gives_its_golden_outputs_without_headstart(
 ) -> None:
     data = tiny.photos(tmp_path / "photos", each=8)
     cache = str(tmp_path / "cache")
-    fit(Options(str(data), str(tmp_path / "model"), backbone=LAYOUTS["torchvision, cut"](tmp_path), cache=cache))
+    fit(Options(str(data), str(tmp_path / "model"), backbone=LAYOUTS["torchvision, cut"](tmp_path), cache=cache, budget=0))
     record = json.loads((tmp_path / "model" / RECORD).read_text())
     golden = load_file(tmp_path / "model" / GOLDEN)
     settings = record["preprocessing"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.report import Estimate, ReliabilityBin, Rung, figures, views, words
-from headstart.report.page import Confusion, FindingLine
+from headstart.report import Estimate, ReliabilityBin, climb, figures, views, words
+from headstart.report.page import Confusion, CurvePoint, FindingLine, TrainingCurve
 
 
-@pytest.mark.parametrize("module", [words, figures, views], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [words, figures, climb, views], ids=lambda m: m.__name__)
 def test_the_examples_in_the_docstrings_are_true(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
@@ -56,35 +56,61 @@ def test_a_strip_is_in_percent_of_its_line_and_absent_without_a_value() -> None:
     assert figures.strip(Estimate(None, 0.1, 0.2)) is None
 
 
-def rung(value: float | None, low: float | None = None, high: float | None = None) -> Rung:
-    return Rung("r", "", Estimate(value, low, high), 1.0, "yardstick")
+def test_an_axis_leaves_out_one_score_far_below_the_others_unless_it_must_stay() -> None:
+    low, high, higher = Estimate(0.02), Estimate(0.90, 0.88, 0.92), Estimate(0.93, 0.91, 0.95)
+    assert figures.marks([low, high, higher], True)[0] == 0.88
+    assert figures.marks([high, higher], True, [low])[0] == 0
+    assert figures.marks([], True) == (0.0, 0.5, 1.0)
 
 
-def test_the_ladder_stands_in_columns_and_higher_scores_are_higher() -> None:
-    drawn = figures.ladder([rung(0.6, 0.55, 0.65), rung(0.8, 0.75, 0.85)])
-    assert [p.x for p in drawn.points] == [31.75, 77.25]
-    assert drawn.points[0].y > drawn.points[1].y
-    assert all(p.y_high < p.y < p.y_low for p in drawn.points)
-    assert [(t.at, t.text) for t in drawn.ticks] == [
-        (220.0, "50%"),
-        (171.0, "60%"),
-        (122.0, "70%"),
-        (73.0, "80%"),
-        (24.0, "90%"),
-    ]
+def curve(*scores: tuple[float | None, float | None]) -> list[CurvePoint]:
+    return [CurvePoint(str(i), i, Estimate(a), None if b is None else Estimate(b)) for i, (a, b) in enumerate(scores)]
 
 
-def test_a_score_far_below_the_others_leaves_the_scale_and_is_not_joined_to_them() -> None:
-    drawn = figures.ladder([rung(0.02), rung(0.90, 0.88, 0.92), rung(0.93, 0.91, 0.95)])
-    assert [p.below for p in drawn.points] == [True, False, False]
-    assert [(a.rung, b.rung) for a, b in drawn.climbs] == [(1, 2)]
-    assert drawn.ticks[0].text == "88%"
+def test_a_learning_curve_stands_in_equal_columns_with_both_series_beside_the_middle() -> None:
+    drawn = figures.learning(curve((0.8, 0.5), (0.9, 0.6)))
+    assert [c.at for c in drawn.columns] == [31.75, 77.25]
+    assert [p.x for p in drawn.transfer] == [30.25, 75.75]
+    assert [p.x for p in drawn.scratch] == [33.25, 78.75]
+    assert drawn.transfer[0].y > drawn.transfer[1].y
+    assert all(t.y < s.y for t, s in zip(drawn.transfer, drawn.scratch, strict=True))
+    assert {t.text for t in drawn.ticks} == {"50%", "60%", "70%", "80%", "90%"}
 
 
-def test_a_ladder_of_perfect_or_unknown_scores_can_be_drawn() -> None:
-    assert figures.ladder([rung(1.0), rung(1.0)]).ticks[-1].text == "100%"
-    assert figures.ladder([rung(None), rung(math.nan)]).points == ()
-    assert figures.ladder([]).points == ()
+def test_a_learning_curve_without_the_second_series_stands_in_the_middle() -> None:
+    drawn = figures.learning(curve((0.8, None), (None, None), (0.9, None)))
+    assert [p.x for p in drawn.transfer] == [drawn.columns[0].at, drawn.columns[2].at]
+    assert drawn.scratch == ()
+    assert figures.learning([]).columns == ()
+
+
+def test_intervals_of_a_learning_curve_reach_up_and_down_from_their_score() -> None:
+    (stand,) = figures.learning([CurvePoint("all", 9, Estimate(0.8, 0.7, 0.9), None)]).transfer
+    assert stand.y_low > stand.y > stand.y_high
+
+
+def test_a_training_loss_falls_from_the_left_edge_to_the_right_one() -> None:
+    drawn = figures.trace(TrainingCurve("a", (1, 2, 3), (1.0, 0.5, 0.0)))
+    assert drawn is not None
+    assert drawn.line == "0,8 50,59 100,110"
+    assert [(t.at, t.text) for t in drawn.ticks] == [(110, "0"), (59, "0.5"), (8, "1")]
+    assert (drawn.first, drawn.last, drawn.every, drawn.lost) == ((1, 1.0), (3, 0.0), 1, 0)
+
+
+def test_a_long_training_loss_is_averaged_and_keeps_its_ends_in_words() -> None:
+    drawn = figures.trace(TrainingCurve("a", tuple(range(1000)), tuple(float(i % 2) for i in range(1000))), most=100)
+    assert drawn is not None
+    assert len(drawn.line.split()) == 100
+    assert {corner.split(",")[1] for corner in drawn.line.split()} == {"59"}
+    assert (drawn.every, drawn.last) == (10, (999, 1.0))
+
+
+def test_a_training_loss_that_is_no_number_is_left_out_and_counted() -> None:
+    drawn = figures.trace(TrainingCurve("a", (1, 2, 3, 4), (1.0, 0.5, math.nan, math.inf)))
+    assert drawn is not None
+    assert (drawn.lost, drawn.last) == (2, (2, 0.5))
+    assert figures.trace(TrainingCurve("a", (1, 2), (1.0, math.nan))) is None
+    assert figures.trace(TrainingCurve("a", (), ())) is None
 
 
 def test_stacked_pieces_touch_and_fill_the_bar() -> None:

@@ -6,10 +6,11 @@ import dataclasses
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 
 import pytest
+import report_extras as extras
 import report_samples as samples
+from report_parsed import Parsed
 
 from headstart.report import (
     ClassCount,
@@ -26,50 +27,16 @@ from headstart.report import (
     render,
     views,
 )
+from headstart.report.page import CurvePoint, PlanBlock, PlanLine, Scratch, TrainingCurve
 
-VOID = {"meta", "br", "img", "wbr", "link", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>\"onload=\"x' & {{ 7*7 }} </style>\u202e\x00"
 PAGES = {
     "two classes": samples.two(),
     "ten classes": samples.many(samples.TEN, "office", deeper=3),
     "seventy-seven classes": samples.many(samples.LONG, "banking"),
+    "fine-tuned": extras.tuned(),
     "nothing but a verdict": Page("empty", "Nothing to see."),
 }
-
-
-class Parsed(HTMLParser):
-    """Reads a page: its tags with their attributes, its text, and whether every tag is closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(attrs) == len(dict(attrs)), f"an attribute twice in <{tag}>"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag, f"</{tag}> at {self.getpos()} closes another tag"
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 def hostile() -> Page:
@@ -78,7 +45,14 @@ def hostile() -> Page:
     data = DataFacts(
         HOSTILE, (HOSTILE,), (ClassCount(HOSTILE, (3,)),), (FindingLine(HOSTILE, HOSTILE, "note", HOSTILE),)
     )
-    rung = Rung(HOSTILE, HOSTILE, Estimate(0.5), 1.0, "shipped", HOSTILE)
+    rung, half = Rung(HOSTILE, HOSTILE, Estimate(0.5), 1.0, "shipped", HOSTILE), Estimate(0.5)
+    scratch, line = Scratch(half, 2.0, HOSTILE, half), PlanLine(HOSTILE, HOSTILE, HOSTILE)
+    made = dataclasses.replace(
+        samples.made(HOSTILE),
+        plan=(PlanBlock(HOSTILE, (line,)),),
+        frozen=HOSTILE,
+        training=(TrainingCurve(HOSTILE, (1, 2), (0.5, 0.4)),),
+    )
     return dataclasses.replace(
         samples.two(),
         title=HOSTILE,
@@ -88,8 +62,10 @@ def hostile() -> Page:
         classes=samples.class_scores(table),
         confusion=table,
         mistakes=(Mistake(HOSTILE, HOSTILE, HOSTILE, 0.5, samples.DOT),),
-        ladder=Ladder((rung,), HOSTILE, ((HOSTILE, HOSTILE),), HOSTILE),
+        ladder=Ladder((rung,), HOSTILE, ((HOSTILE, HOSTILE),), scratch, scratch_note=HOSTILE),
+        curve=(CurvePoint(HOSTILE, 1, half, half),),
         data=data,
+        made=made,
     )
 
 
@@ -157,6 +133,7 @@ def test_sections_without_data_are_absent() -> None:
     [
         ("measures", "measures"),
         ("ladder", "ladder"),
+        ("curve", "curve"),
         ("classes", "classes"),
         ("confusion", "confusion"),
         ("reliability", "calibration"),
@@ -168,7 +145,7 @@ def test_sections_without_data_are_absent() -> None:
     ],
 )
 def test_each_section_can_be_left_out_on_its_own(field: str, anchor: str) -> None:
-    full, default = samples.two(), {f.name: f.default for f in dataclasses.fields(Page)}[field]
+    full, default = extras.tuned(), {f.name: f.default for f in dataclasses.fields(Page)}[field]
     assert f'id="{anchor}"' in render(full)
     assert f'id="{anchor}"' not in render(dataclasses.replace(full, **{field: default}))
 

@@ -45,7 +45,7 @@ def test_text_stands_out_from_its_ground(theme: dict[str, str], ink: str, ground
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-@pytest.mark.parametrize("mark", ["accent", "muted", "shade1"])
+@pytest.mark.parametrize("mark", ["accent", "muted", "shade1", "warn"])
 def test_marks_of_charts_stand_out_from_the_paper(theme: dict[str, str], mark: str) -> None:
     assert contrast(theme[mark], theme["paper"]) >= 3
 
@@ -59,7 +59,7 @@ def test_stronger_shades_of_the_matrix_are_further_from_the_paper() -> None:
 
 def test_light_and_dark_define_the_same_colours_and_every_variable_is_defined() -> None:
     assert set(LIGHT) == set(DARK)
-    assert set(re.findall(r"var\(--([\w-]+)\)", STYLE)) - {"rungs", "parts", "cells"} <= set(LIGHT)
+    assert set(re.findall(r"var\(--([\w-]+)\)", STYLE)) - {"parts", "cells"} <= set(LIGHT)
 
 
 def test_colours_are_written_only_as_variables() -> None:

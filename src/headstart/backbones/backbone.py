@@ -55,6 +55,9 @@ class Backbone:
         cut: the place below which the trunk ends.
         missing: parameters of the architecture that the weights file lacks, all above the cut.
         save: writes a whole classifier.
+        fresh: builds the trunk's architecture anew, with random weights by its library's own initialisation: the
+            same cut, names and shapes; in eval mode, no parameter wants a gradient. Raises BackboneError where it
+            does not come out so. It draws from torch's global generator: see `scratch.random_trunk`.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Backbone:
     cut: str
     missing: tuple[str, ...]
     save: Save = field(repr=False)
+    fresh: Callable[[], nn.Module] = field(repr=False)
 
 
 def freeze(network: nn.Module) -> nn.Module:

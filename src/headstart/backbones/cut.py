@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -73,8 +74,17 @@ def trace(network: nn.Module) -> fx.GraphModule:
     others = [p for p in others if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if needed := [p.name for p in others if p.default is p.empty]:
         raise BackboneError("The network takes more than an image.", found=", ".join(needed))
+
+    class Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
+        """Takes `if size != expected: raise`, by which transformers' models check their input, as passed."""
+
+        def to_bool(self, obj: fx.Proxy) -> bool:
+            if obj.node.target is operator.ne:
+                return False
+            return bool(super().to_bool(obj))
+
     leaves = [m for m in vars(torchvision.ops).values() if inspect.isclass(m) and issubclass(m, nn.Module)]
-    tracer = NodePathTracer(
+    tracer = Tracer(
         leaf_modules=[*leaves, *_features_fx.get_notrace_modules()],
         autowrap_functions=tuple(_features_fx.get_notrace_functions()),
         autowrap_modules=(math, torchvision.ops),
@@ -238,13 +248,15 @@ def _is_map(graph_module: nn.Module, node: fx.Node) -> bool:
     return len(shape) in (3, 4) and sum(side > 1 for side in shape[1:]) > 1
 
 
-def _units(module: nn.Module, path: str = "") -> Iterator[str]:
+def _units(module: nn.Module, path: str = "", outer: bool = True) -> Iterator[str]:
     """Yield the paths of the modules at whose ends to cut: the outermost, and blocks in series of blocks."""
+    wraps = outer and sum(any(True for _ in child.parameters()) for child in module.children()) == 1
     for name, child in module.named_children():
         yield (inner := f"{path}.{name}" if path else name)
-        outermost = not path and isinstance(child, nn.Sequential | nn.ModuleList)
+        # What wraps one child with weights is as good as that child.
+        outermost = wraps or (outer and isinstance(child, nn.Sequential | nn.ModuleList))
         if outermost or _is_series(child) or any(map(_is_series, child.children())):
-            yield from _units(child, inner)
+            yield from _units(child, inner, wraps)
 
 
 def _is_series(module: nn.Module) -> bool:

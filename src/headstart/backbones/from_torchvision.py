@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
@@ -12,16 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones.backbone import (
-    Backbone,
-    Save,
-    Saved,
-    count_parameters,
-    freeze,
-    pooled_dim,
-    weights_digest,
-)
+from headstart.backbones.backbone import Backbone, Save, Saved, count_parameters, freeze, pooled_dim, weights_digest
 from headstart.backbones.layout import below_top, linear, write
+from headstart.backbones.scratch import rebuilt
 from headstart.data.pixels import Preprocess
 from headstart.errors import BackboneError
 
@@ -49,12 +42,17 @@ def names() -> list[str]:
     return list(torchvision.models.list_models(module=torchvision.models))
 
 
-def build(architecture: str, *, meta: bool = False) -> nn.Module:
-    """Build an architecture with random weights; on the meta device it is only names and shapes."""
+def build(architecture: str, *, meta: bool = False, initialise: bool = False) -> nn.Module:
+    """Build an architecture with random weights; on the meta device it is only names and shapes.
+
+    With `initialise` they are those to train from: for two architectures torchvision leaves that step out on request.
+    """
     import torch
     import torchvision
 
-    make = partial(torchvision.models.get_model, architecture, weights=None, **_OPTIONS.get(architecture, {}))
+    options = dict(_OPTIONS.get(architecture, {}))
+    options |= {"init_weights": True} if initialise and "init_weights" in options else {}
+    make = partial(torchvision.models.get_model, architecture, weights=None, **options)
     if meta:
         with suppress(NotImplementedError), torch.device("meta"):  # RegNet computes its widths with tensors
             return make()
@@ -80,16 +78,19 @@ def with_weights(
     head = last_layer(network)
     plain = head is not None and all(key.startswith(f"{head}.") for key in missing)
     save: Save
+    make: Callable[[], nn.Module]
     if plain and head is not None:
         biased = network.get_submodule(head).bias is not None
         network.set_submodule(head, nn.Identity())
         trunk, cut = network, "pooled output"
         save = partial(_save, architecture, network, head, biased)
+        make = partial(_bare, architecture, head)
     else:
         lost = missing or tuple(f"{_last_weighted(network)}.{p}" for p in ("weight", "bias"))
         below = below_top(network, lost, preprocess)
         trunk, cut = below.trunk, below.cut
         save = partial(below.save, "torchvision", architecture, _options(architecture))
+        make = partial(_below, architecture, lost, preprocess)
     trunk = freeze(trunk)
     return Backbone(
         name=name,
@@ -105,7 +106,20 @@ def with_weights(
         cut=cut,
         missing=missing,
         save=save,
+        fresh=partial(rebuilt, make, trunk),
     )
+
+
+def _bare(architecture: str, head: str) -> nn.Module:
+    from torch import nn
+
+    network = build(architecture, initialise=True)
+    network.set_submodule(head, nn.Identity())
+    return network
+
+
+def _below(architecture: str, lost: tuple[str, ...], preprocess: Preprocess) -> nn.Module:
+    return below_top(build(architecture, initialise=True), lost, preprocess).trunk
 
 
 def last_layer(network: nn.Module) -> str | None:

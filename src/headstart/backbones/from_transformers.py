@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones.backbone import (
-    Backbone,
-    Saved,
-    count_parameters,
-    freeze,
-    pooled_dim,
-    weights_digest,
-)
+from headstart.backbones.backbone import Backbone, Saved, count_parameters, freeze, pooled_dim, weights_digest
 from headstart.backbones.layout import linear
+from headstart.backbones.scratch import rebuilt
 from headstart.data.pixels import Preprocess, load_pixels
 from headstart.errors import BackboneError, DataError
 
@@ -91,7 +85,18 @@ def open_model(place: str, name: str, source: str) -> Backbone:
         cut="pooled output",
         missing=tuple(sorted(lost)),
         save=partial(save, network, head, processor),
+        fresh=partial(rebuilt, partial(_from_config, network.config, head), trunk),
     )
+
+
+def _from_config(config: Any, head: str) -> nn.Module:
+    """Build the classifier that a configuration describes, with random weights and without its last layer."""
+    from transformers import AutoModelForImageClassification
+
+    # A copy: the library writes the number format into the configuration that it is given.
+    network = AutoModelForImageClassification.from_config(deepcopy(config), dtype="float32", trust_remote_code=False)
+    network.set_submodule(head, _identity())
+    return _Logits(network)
 
 
 def _dim(trunk: nn.Module, preprocess: Preprocess, wanted: int, name: str) -> int:

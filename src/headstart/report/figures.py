@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
-from headstart.report.page import Estimate, ReliabilityBin, Rung
-from headstart.report.words import amount, known
+from headstart.report.page import CurvePoint, Estimate, ReliabilityBin, TrainingCurve
+from headstart.report.words import amount, known, short
 
 
 class Scale(NamedTuple):
@@ -69,69 +68,109 @@ class Tick(NamedTuple):
     text: str
 
 
-class Point(NamedTuple):
-    """A rung in the ladder's chart: `x` in percent, the rest in pixels; `rung` is its place among them.
+def marks(scores: Sequence[Estimate], share: bool, always: Sequence[Estimate] = ()) -> tuple[float, ...]:
+    """Return the marks of an axis. It leaves out the lowest score when that one would crush the others together.
 
-    `below` marks a rung whose score is so far under the others that it lies below the scale.
+    What is in `always` stays on the axis.
     """
-
-    rung: int
-    x: float
-    y: float
-    y_low: float
-    y_high: float
-    label_y: float
-    below: bool
-
-
-class Stairs(NamedTuple):
-    """The ladder's chart. The first `gutter` percent hold the axis labels; `climbs` join the points."""
-
-    height: int
-    gutter: float
-    ticks: tuple[Tick, ...]
-    points: tuple[Point, ...]
-    climbs: tuple[tuple[Point, Point], ...]
-
-
-GUTTER = 9.0
-
-
-def ladder(rungs: Sequence[Rung], share: bool = True, height: int = 260) -> Stairs:
-    """Place the rungs side by side in the order they were climbed, their scores upwards."""
-    drawn = [(i, r.headline, r.headline.value) for i, r in enumerate(rungs) if known(r.headline.value)]
-    marks = _marks([e for _, e, _ in drawn], share)
-    scale = Scale(marks[0], marks[-1], height - 40, 24)
-    column = (100 - GUTTER) / max(1, len(rungs))
-    points = tuple(_point(i, GUTTER + column * (i + 0.5), e, value, scale) for i, e, value in drawn)
-    axis = tuple(Tick(scale.at(t), amount(t, share).replace(".0%", "%")) for t in marks)
-    seen = [p for p in points if not p.below]
-    return Stairs(height, GUTTER, axis, points, tuple(pairwise(seen)))
-
-
-def _marks(scores: Sequence[Estimate], share: bool) -> tuple[float, ...]:
-    """Return the axis: it leaves out the lowest score when that one would crush the others together."""
-    spans = [_span(e) for e in sorted(scores, key=lambda e: e.value or 0.0)] or [(0.0, 1.0)]
-    low, high = min(a for a, _ in spans), max(b for _, b in spans)
-    if len(spans) > 2:
-        rest = min(a for a, _ in spans[1:])
+    spans, kept = [span(e) for e in sorted(scores, key=lambda e: e.value or 0.0)], [span(e) for e in always]
+    every = spans + kept or [(0.0, 1.0)]
+    low, high = min(a for a, _ in every), max(b for _, b in every)
+    if spans and len(every) > 2:
+        rest = min(a for a, _ in spans[1:] + kept)
         if spans[0][1] < rest and high - low > 4 * (high - rest):
             low = rest
     return tuple(t for t in ticks(low, high) if 0 <= t <= 1 or not share)
 
 
-def _span(e: Estimate) -> tuple[float, float]:
+def span(e: Estimate) -> tuple[float, float]:
+    """Return the least and the greatest of a value and the ends of its interval."""
     ends = [v for v in (e.value, e.low, e.high) if known(v)]
     return min(ends), max(ends)
 
 
-def _point(rung: int, x: float, estimate: Estimate, value: float, scale: Scale) -> Point:
-    if value < scale.low:
-        y = scale.start + 28
-        return Point(rung, round(x, 2), y, y, y, y - 10, True)
-    low, high = _span(estimate)
-    top = min(scale.at(high), scale.at(value) - 6)
-    return Point(rung, round(x, 2), scale.at(value), scale.at(low), scale.at(high), round(top - 7, 2), False)
+def upward(at: Sequence[float], scale: Scale, share: bool) -> tuple[Tick, ...]:
+    """Write marks along an axis of scores; they are round, so they need no digit after the point."""
+    return tuple(Tick(scale.at(t), amount(t, share).replace(".0%", "%")) for t in at)
+
+
+class Stand(NamedTuple):
+    """A value and its interval that stand upright: `x` in percent, the rest in pixels."""
+
+    x: float
+    y: float
+    y_low: float
+    y_high: float
+
+
+class Curves(NamedTuple):
+    """The learning curve: one column for each number of labels, the series side by side in it."""
+
+    height: int
+    gutter: float
+    foot: int
+    ticks: tuple[Tick, ...]
+    columns: tuple[Tick, ...]
+    transfer: tuple[Stand, ...]
+    scratch: tuple[Stand, ...]
+
+
+GUTTER = 9.0
+BESIDE = 1.5  # percent that each of two series stands beside the middle of its column
+
+
+def learning(points: Sequence[CurvePoint], share: bool = True, height: int = 270) -> Curves:
+    """Place the scores upwards and the numbers of labels across, in the order given and equally far apart."""
+    scores = [e for p in points for e in (p.transfer, p.scratch) if e is not None and known(e.value)]
+    at, foot = marks((), share, scores), height - 44
+    up = Scale(at[0], at[-1], foot, 16)
+    width = (100 - GUTTER) / max(1, len(points))
+    middles = [round(GUTTER + width * (i + 0.5), 2) for i in range(len(points))]
+    columns = tuple(Tick(x, short(p.labels, 9)) for x, p in zip(middles, points, strict=True))
+    scratch = _series([p.scratch for p in points], middles, BESIDE, up)
+    transfer = _series([p.transfer for p in points], middles, -BESIDE if scratch else 0.0, up)
+    return Curves(height, GUTTER, foot, upward(at, up, share), columns, transfer, scratch)
+
+
+def _series(scores: Sequence[Estimate | None], middles: Sequence[float], aside: float, up: Scale) -> tuple[Stand, ...]:
+    drawn = [(e, e.value, x) for e, x in zip(scores, middles, strict=True) if e is not None and known(e.value)]
+    return tuple(Stand(round(x + aside, 2), up.at(value), *map(up.at, span(e))) for e, value, x in drawn)
+
+
+class Trace(NamedTuple):
+    """A training loss over its steps: `line` is for a box 100 wide and `foot` high that is stretched to the chart.
+
+    `every` is over how many steps it was averaged, `lost` how many of its values are not numbers.
+    """
+
+    height: int
+    foot: int
+    gutter: float
+    ticks: tuple[Tick, ...]
+    line: str
+    first: tuple[int, float]
+    last: tuple[int, float]
+    every: int
+    lost: int
+
+
+def trace(curve: TrainingCurve, height: int = 130, most: int = 150) -> Trace | None:
+    """Draw a training loss with at most `most` corners; None when there are not two values to join."""
+    seen = list(zip(curve.steps, curve.loss, strict=False))
+    drawn = [(step, loss) for step, loss in seen if math.isfinite(loss)]
+    if len(drawn) < 2:
+        return None
+    every = math.ceil(len(drawn) / most)
+    thin = [_mean(drawn[i : i + every]) for i in range(0, len(drawn), every)]
+    at, foot = ticks(min(y for _, y in thin), max(y for _, y in thin), 2), height - 20
+    across, up = Scale(thin[0][0], thin[-1][0], 0, 100), Scale(at[0], at[-1], foot, 8)
+    line = " ".join(f"{across.at(step):g},{up.at(loss):g}" for step, loss in thin)
+    axis = tuple(Tick(up.at(t), f"{t:g}") for t in at)
+    return Trace(height, foot, 2 * GUTTER, axis, line, drawn[0], drawn[-1], every, len(seen) - len(drawn))
+
+
+def _mean(part: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    return math.fsum(step for step, _ in part) / len(part), math.fsum(loss for _, loss in part) / len(part)
 
 
 class Segment(NamedTuple):

@@ -10,7 +10,17 @@ import base64
 from dataclasses import dataclass
 from typing import Literal
 
-RungStatus = Literal["shipped", "yardstick", "beaten"]
+# those who describe a page find everything here
+from headstart.report.making import BackboneFacts as BackboneFacts
+from headstart.report.making import CacheUse as CacheUse
+from headstart.report.making import EngineFacts as EngineFacts
+from headstart.report.making import Made as Made
+from headstart.report.making import PlanBlock as PlanBlock
+from headstart.report.making import PlanLine as PlanLine
+from headstart.report.making import StageTime as StageTime
+from headstart.report.making import TrainingCurve as TrainingCurve
+
+RungStatus = Literal["shipped", "passed", "yardstick", "beaten"]
 Severity = Literal["left out", "repaired", "note"]
 _PICTURES = tuple(f"data:image/{kind};base64," for kind in ("jpeg", "webp", "png"))
 
@@ -61,7 +71,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung of the ladder: `seconds` is what it cost beyond the rungs below it."""
+    """One rung of the ladder: `seconds` is what it cost beyond the rungs below it.
+
+    `at` is how many seconds after the start of the run it was done; without it the chart adds up what the
+    rungs cost. "passed" was accepted when it was climbed and then beaten by a later rung.
+    """
 
     name: str
     cut: str
@@ -69,20 +83,45 @@ class Rung:
     seconds: float | None
     status: RungStatus
     note: str = ""
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The same network trained from random weights: its score, its training time, what that says in a sentence.
+
+    `worth` is what pretraining gained, as the paired difference on the same examples.
+    """
+
+    estimate: Estimate
+    seconds: float | None
+    sentence: str
+    worth: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class Ladder:
     """The rungs as they were climbed, how their scores were measured, and what was not tried and why.
 
-    `scratch` is a sentence on the same network trained from random weights.
+    `scratch` is what they are compared with; `scratch_note` says why it was left out, when it was.
     """
 
     rungs: tuple[Rung, ...]
     judged: str = ""
     untried: tuple[tuple[str, str], ...] = ()
-    scratch: str | None = None
+    scratch: Scratch | None = None
     share: bool = True
+    scratch_note: str = ""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What so many labels give: `labels` per class in words ("5", "all"), `examples` of all classes together."""
+
+    labels: str
+    examples: int
+    transfer: Estimate
+    scratch: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -167,61 +206,6 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
-class BackboneFacts:
-    """The pretrained network, where it came from and where it was cut."""
-
-    name: str
-    licence: str = ""
-    source: str = ""
-    parameters: int | None = None
-    features: int | None = None
-    cut: str = ""
-    missing: tuple[str, ...] = ()
-    preprocessing: str = ""
-    fingerprint: str = ""
-
-
-@dataclass(frozen=True)
-class EngineFacts:
-    """What ran the frozen trunk; `check` says how far its numbers are from PyTorch's."""
-
-    name: str
-    precision: str = ""
-    device: str = ""
-    check: str = ""
-
-
-@dataclass(frozen=True)
-class CacheUse:
-    """Examples that went through the network in this run, and those whose features were already on disk."""
-
-    computed: int
-    found: int
-
-
-@dataclass(frozen=True)
-class StageTime:
-    """Wall-clock seconds of one stage; stages do not overlap and are listed in order."""
-
-    name: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Made:
-    """How the model was made: enough to repeat it and to know that the repetition is the same."""
-
-    backbone: BackboneFacts | None = None
-    head: str = ""
-    engine: EngineFacts | None = None
-    cache: CacheUse | None = None
-    stages: tuple[StageTime, ...] = ()
-    versions: tuple[tuple[str, str], ...] = ()
-    seed: int | None = None
-    data_fingerprint: str = ""
-
-
-@dataclass(frozen=True)
 class Snippet:
     """A piece of code to copy."""
 
@@ -249,6 +233,7 @@ class Page:
     caveats: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     ladder: Ladder | None = None
+    curve: tuple[CurvePoint, ...] = ()
     classes: tuple[ClassScore, ...] = ()
     confusion: Confusion | None = None
     reliability: Reliability | None = None

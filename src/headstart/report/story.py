@@ -13,14 +13,20 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone
 from headstart.data.examples import Examples
+from headstart.deepen import Deepened
+from headstart.heads.linear import LinearHead
+from headstart.metrics.interval import Measure, measured
+from headstart.stages.climb import Step
+from headstart.stages.curve import Point
 from headstart.stages.encode import Features
-from headstart.stages.judge import RungScore, Scores
+from headstart.stages.judge import Logits, RungScore, Scores
 from headstart.stages.probe import Probe
+from headstart.stages.scratch import sentence, worth
 from headstart.stages.split import Index, Splits
 from headstart.tasks.task import Task
 
 if TYPE_CHECKING:
-    from headstart.pipeline import Options
+    from headstart.options import Options
 
 LIBRARIES = ("headstart", "torch", "torchvision", "timm", "transformers", "openvino", "pillow", "numpy")
 
@@ -39,13 +45,31 @@ class Story:
     probe: Probe
     scores: Scores
     seconds: dict[str, float]
+    done: dict[str, float]
     fingerprint: str
     near: float
+    deep: Deepened | None = None
+    unfinished: bool = False
 
     @property
     def shipped(self) -> RungScore:
         """The rung that is shipped."""
-        return self.scores.rungs[-1]
+        return self.scores.shipped
+
+    @property
+    def tuned(self) -> Step | None:
+        """The rung above the linear head that is shipped, if one is."""
+        return self.deep.climbed.best if self.deep else None
+
+    @property
+    def head(self) -> LinearHead:
+        """The head that is shipped."""
+        return self.deep.climbed.head if self.deep else self.probe.head
+
+    @property
+    def solver(self) -> str:
+        """How the head was fitted, in words."""
+        return "AdamW, together with the layers below it" if self.tuned else self.probe.solver
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,16 +96,18 @@ class Story:
                 "missing": list(network.missing),
                 "features": network.dim,
             },
-            "cut": network.cut,
+            "cut": self.tuned.tried.cut if self.tuned else network.cut,
             "preprocessing": asdict(network.preprocess),
             "engine": {"name": self.features.engine, "cosine": self.features.cosine},
             "head": {
                 "rung": self.shipped.name,
-                "solver": self.probe.solver,
+                "solver": self.solver,
                 "setting": self.shipped.setting,
-                "temperature": self.probe.head.temperature,
+                "temperature": self.head.temperature,
             },
-            "thresholds": {"near_copies": self.near},
+            "frozen": self.frozen(),
+            # Tuned features draw a class together: by the pretrained ones' threshold all of it would be copies.
+            "thresholds": {"near_copies": None if self.tuned else self.near},
             "data_sha256": self.fingerprint,
             "seed": self.options.seed,
             "command": command(self.options),
@@ -99,7 +125,10 @@ class Story:
             "guess": self.scores.guess.record(),
             "measures": [m.record() for m in self.scores.measures],
             "rungs": [self.rung_record(r) for r in self.scores.rungs],
-            "scratch": None,
+            "unfinished": self.unfinished,
+            "untried": [{"name": name, "reason": why} for name, why in self.untried],
+            "scratch": self.scratch_record(),
+            "curve": [self.point_record(p) for p in self.deep.curve] if self.deep else [],
             "seconds": {**{k: round(v, 4) for k, v in self.seconds.items()}, "total": round(total, 4)},
             "examples": self.counts,
             "features": {
@@ -110,17 +139,91 @@ class Story:
             "findings": dict(Counter(f.kind for f in self.examples.findings)),
         }
 
+    @property
+    def untried(self) -> tuple[tuple[str, str], ...]:
+        """The rungs that were not tried, and why."""
+        return self.deep.climbed.untried if self.deep else ()
+
+    def frozen(self) -> dict[str, str] | None:
+        """Return the hash of the shipped rung's trunk before and after training; None where nothing was trained."""
+        step = self.tuned
+        return {"before": step.frozen[0], "after": step.frozen[1]} if step and step.frozen[0] else None
+
+    def scratch_record(self) -> dict[str, Any] | None:
+        """Return what pretraining was worth, as `scores.json` has it; None where that was not asked or not found out."""
+        if self.deep is None or self.deep.scratch is None or self.deep.plan.scratch is None:
+            return None
+        made, scratch = compared(self), self.deep.scratch
+        return {
+            "headline": made.scratch.record(),
+            "transfer": made.transfer.record(),
+            "worth": made.worth.record(),
+            "sentence": made.sentence,
+            "rate": scratch.rate,
+            "steps": scratch.steps,
+            "planned": scratch.planned,
+            "seconds": round(scratch.seconds, 4),
+            "transfer_seconds": round(self.deep.plan.scratch.transfer, 4),
+            "examples": len(scratch.rows),
+        }
+
+    def point_record(self, point: Point) -> dict[str, Any]:
+        """Return a point of the learning curve as `scores.json` has it."""
+        scratch = point.scratch.record() if point.scratch else None
+        return {
+            "labels": point.labels,
+            "examples": point.examples,
+            "transfer": point.transfer.record(),
+            "scratch": scratch,
+        }
+
     def rung_record(self, rung: RungScore) -> dict[str, Any]:
         """Return a rung as `scores.json` has it."""
         known = np.isfinite(rung.gain)
         return {
             "name": rung.name,
-            "cut": self.backbone.cut if rung is not self.scores.rungs[0] else None,  # guessing needs no network
+            # Guessing needs no network.
+            "cut": rung.cut or (self.backbone.cut if rung is not self.scores.rungs[0] else None),
             "setting": rung.setting,
+            "status": rung.status,
             "headline": rung.headline.record(),
             "gain": {"value": rung.gain, "standard_error": rung.error} if known else None,
             "seconds": round(rung.seconds, 4),
         }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Both ways on the same examples: the headline of each, the difference, and a sentence."""
+
+    transfer: Measure
+    scratch: Measure
+    worth: Measure
+    sentence: str
+
+
+def compared(story: Story) -> Compared:
+    """Compare what ships with the same network from random weights.
+
+    On the judged examples; where none are held out, on those of the first fold, by models that had not seen them.
+    """
+    deep = story.deep
+    assert deep and deep.scratch and deep.plan.scratch
+    rows, scoring, seed = deep.scratch.rows, story.task.scoring, story.options.seed
+    place = {int(row): i for i, row in enumerate(story.scores.rows)}
+    transfer_NK = story.scores.logits_NK[[place[int(row)] for row in rows]]
+    unit_N = np.unique(story.splits.unit[rows], return_inverse=True)[1]
+    shares = dict.fromkeys(scoring.shares, int(unit_N.max()) + 1)
+
+    def headline(logits_NK: Logits) -> Measure:
+        data = scoring.read(logits_NK, story.target_N[rows])
+        return measured(lambda weight_N: scoring.score(data, weight_N), unit_N, seed, shares)[0]
+
+    one, other = headline(transfer_NK), headline(deep.scratch.logits_NK)
+    gain = worth(transfer_NK, deep.scratch.logits_NK, story.target_N[rows], unit_N, scoring, seed)
+    spent = (deep.plan.scratch.transfer, deep.scratch.seconds)
+    said = sentence(gain, one.value, other.value, spent, len(rows), story.task.noun)
+    return Compared(one, other, gain, said)
 
 
 def versions() -> dict[str, str]:
@@ -151,8 +254,15 @@ def command(options: Options) -> str:
         "--label": options.label,
         "--seed": options.seed,
         "--precision": options.precision,
+        "--plan": options.plan,
     }
     for flag, value in flags.items():
         if value != getattr(defaults, flag[2:]):
             words += [flag, str(value)]
+    if options.budget != defaults.budget:
+        words += ["--budget", f"{options.budget:g}s"]
+    if options.labels:
+        words += ["--labels-per-class", options.labels]
+    if not options.scratch:
+        words.append("--no-scratch")
     return shlex.join(words)

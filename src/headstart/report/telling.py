@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones.backbone import Saved
+from headstart.deepen import value_text
 from headstart.metrics import labels as label_metrics
 from headstart.metrics.interval import Measure as Scored
 from headstart.report import page as p
 from headstart.report.story import Story, command, versions
+from headstart.stages.plan import RungPlan, ScratchPlan
 from headstart.stages.ship import FILES
 
 MISTAKES = 24
@@ -34,6 +36,7 @@ def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) ->
         caveats=caveats(story),
         measures=tuple(_measure(story, m) for m in story.scores.measures),
         ladder=_ladder(story),
+        curve=_curve(story),
         classes=_classes(story, data),
         confusion=p.Confusion(
             story.examples.classes, tuple(tuple(int(c) for c in row) for row in label_metrics.confusion(data))
@@ -55,8 +58,9 @@ def verdict(story: Story) -> str:
     """Say in one sentence how good the model is and against what."""
     head, guess, noun = story.scores.headline, story.scores.guess, story.task.noun
     count = len(story.splits.judged) or len(story.splits.train)
+    who = f"{story.backbone.name}, tuned {story.tuned.tried.cut}," if story.tuned else ""
     return (
-        f"A linear head on frozen {story.backbone.name} gets {head.value:.1%} of {count} {noun}s right that it had not "
+        f"{who or f'A linear head on frozen {story.backbone.name}'} gets {head.value:.1%} of {count} {noun}s right that it had not "
         f"seen (95% interval {head.low:.1%} to {head.high:.1%}); guessing the commonest class gets {guess.value:.1%}."
     )
 
@@ -65,7 +69,9 @@ def caveats(story: Story) -> tuple[str, ...]:
     """Say what to worry about."""
     out = []
     units = len(set(story.splits.unit[story.scores.rows]))
-    head, (_, near, linear) = story.scores.headline, story.scores.rungs
+    head, (_, near, linear) = story.scores.headline, story.scores.rungs[:3]
+    if story.unfinished:
+        out.append("This run has not finished: fine-tuning goes on. Run the same command to go on with it.")
     if head.low <= story.scores.guess.high:
         out.append(
             "The interval reaches what guessing gets: there is no evidence that this model has learned anything."
@@ -100,7 +106,7 @@ def _headline(story: Story) -> p.Headline:
     head = story.scores.headline
     against = (p.Yardstick("majority guess", estimate(story.scores.guess)),)
     sentence = story.splits.how[0].upper() + story.splits.how[1:] + "."
-    return p.Headline(head.name, estimate(head), sentence, "linear head", against)
+    return p.Headline(head.name, estimate(head), sentence, story.shipped.name, against)
 
 
 def _measure(story: Story, measure: Scored) -> p.Measure:
@@ -116,14 +122,34 @@ def _measure(story: Story, measure: Scored) -> p.Measure:
 
 
 def _ladder(story: Story) -> p.Ladder:
-    rungs = []
+    rungs, at = [], story.done["probe"] - sum(rung.seconds for rung in story.probe.rungs)
     for rung, record in zip(story.scores.rungs, (story.rung_record(r) for r in story.scores.rungs), strict=True):
         note = rung.setting
         if np.isfinite(rung.gain):
             note += f"; {rung.gain:+.1%} ± {rung.error:.1%} against the rung below"
-        status: p.RungStatus = "shipped" if rung is story.shipped else "yardstick"
-        rungs.append(p.Rung(rung.name, record["cut"] or "", estimate(rung.headline), rung.seconds, status, note))
-    return p.Ladder(tuple(rungs), judged="Scores on the examples that choices were made on.")
+        at = max(at, story.done["plan"] if rung.cut and "plan" in story.done else 0.0) + rung.seconds
+        shown = estimate(rung.headline)
+        rungs.append(p.Rung(rung.name, record["cut"] or "", shown, rung.seconds, rung.status, note, at))
+    deep, made = story.deep, story.scratch_record()
+    scratch = _scratch(made, story.done.get("scratch")) if made else None
+    note = f"From scratch: left out, as {deep.plan.without}." if deep and deep.plan.without else ""
+    judged = "Scores on the examples that choices were made on"
+    judged += "; from scratch: on those that the model is judged on." if scratch else "."
+    return p.Ladder(tuple(rungs), judged, story.untried, scratch, scratch_note=note)
+
+
+def _scratch(made: Mapping[str, Any], at: float | None) -> p.Scratch:
+    def shown(of: Mapping[str, Any]) -> p.Estimate:
+        return p.Estimate(of["value"], of["low"], of["high"])
+
+    return p.Scratch(shown(made["headline"]), at, made["sentence"], shown(made["worth"]))
+
+
+def _curve(story: Story) -> tuple[p.CurvePoint, ...]:
+    return tuple(
+        p.CurvePoint(c.labels, c.examples, estimate(c.transfer), estimate(c.scratch) if c.scratch else None)
+        for c in (story.deep.curve if story.deep else ())
+    )
 
 
 def _classes(story: Story, data: label_metrics.Labelled) -> tuple[p.ClassScore, ...]:
@@ -143,7 +169,7 @@ def _classes(story: Story, data: label_metrics.Labelled) -> tuple[p.ClassScore, 
 def _reliability(story: Story, data: label_metrics.Labelled) -> p.Reliability:
     bins = zip(*label_metrics.calibration_bins(data, np.ones(len(data.target_N))), strict=True)
     shown = tuple(p.ReliabilityBin(float(c), float(a), int(n)) for c, a, n in bins if n > 0)
-    return p.Reliability(shown, story.probe.head.temperature)
+    return p.Reliability(shown, story.head.temperature)
 
 
 def _mistakes(story: Story, data: label_metrics.Labelled) -> tuple[p.Mistake, ...]:
@@ -194,7 +220,37 @@ def _made(story: Story, said: Mapping[str, Any]) -> p.Made:
         versions=tuple(versions().items()),
         seed=story.options.seed,
         data_fingerprint=story.fingerprint,
+        plan=_plan(story),
+        frozen=_frozen(story),
     )
+
+
+def _plan(story: Story) -> tuple[p.PlanBlock, ...]:
+    if story.deep is None:
+        return ()
+    chosen, blocks = story.deep.plan, []
+    parts: list[RungPlan | ScratchPlan] = [*chosen.rungs, *([chosen.scratch] if chosen.scratch else [])]
+    for part in parts:
+        title = part.name if isinstance(part, RungPlan) else "from scratch"
+        shown = tuple(
+            p.PlanLine(name, value_text(value), part.reasons.get(name, ""))
+            for name, value in vars(part).items()
+            if name not in ("name", "reasons")
+        )
+        blocks.append(p.PlanBlock(title, shown))
+    return tuple(blocks)
+
+
+def _frozen(story: Story) -> str:
+    said = []
+    for step in story.deep.climbed.steps if story.deep else ():
+        before, after = step.frozen
+        if before:
+            same = "is the same" if before == after else "HAS CHANGED"
+            said.append(
+                f"{step.tried.cut}: the frozen trunk's hash {same} after training ({before[:16]}… before, {after[:16]}… after)"
+            )
+    return "; ".join(said)
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -232,7 +288,7 @@ def model_card(story: Story, said: Mapping[str, Any], saved: Saved) -> str:
 ## How it was made
 
 - Backbone: {net.name} ({net.library} `{net.architecture}`, {net.source}, licence: {net.licence}), cut at: {net.cut}.
-- Head: {story.probe.solver}, {story.shipped.setting}, temperature {story.probe.head.temperature:.3f};
+- Head: {story.solver}, {story.shipped.setting}, temperature {story.head.temperature:.3f};
   standardisation and temperature are folded into its weights.
 - Labels: {", ".join(story.examples.classes)}.
 - Command: `{command(story.options)}`

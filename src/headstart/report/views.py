@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Generic, NamedTuple, TypeVar
 
+from headstart.report.figures import Trace, trace
 from headstart.report.page import (
     ClassCount,
     ClassScore,
     Confusion,
     FindingLine,
+    Ladder,
     Mistake,
     Page,
+    RungStatus,
     Severity,
+    TrainingCurve,
 )
 from headstart.report.words import count, known, plural
 
@@ -27,6 +31,13 @@ MATRIX_CLASSES = 30  # a confusion matrix larger than this is a list of pairs
 FINDING_LINES = 500
 OPEN_FINDINGS = 10
 PICTURE_BYTES = 600_000  # of all pictures together, which keeps a page under a megabyte
+TRAINING_CURVES = 6
+OUTCOMES: dict[RungStatus, str] = {
+    "shipped": "shipped",
+    "passed": "passed: taken when it was climbed, then beaten by a later rung",
+    "yardstick": "yardstick: only to compare with",
+    "beaten": "beaten: not better by more than noise",
+}
 SEVERITIES: tuple[Severity, ...] = ("left out", "repaired", "note")
 
 
@@ -172,12 +183,44 @@ def counted(classes: Sequence[ClassCount]) -> str:
     return f"{plural(sum(sizes), 'example')} in {plural(len(sizes), 'class', 'classes')}: {even}."
 
 
+def outcomes(ladder: Ladder) -> tuple[tuple[RungStatus, str], ...]:
+    """Return what can become of a rung and did become of one, with its explanation."""
+    seen = {rung.status for rung in ladder.rungs}
+    return tuple((status, said) for status, said in OUTCOMES.items() if status in seen)
+
+
+def across(ladder: Ladder) -> str:
+    """Say what the seconds in the ladder's chart count from."""
+    timed = all(known(rung.at) for rung in ladder.rungs)
+    return f"time {'since the run began' if timed else 'spent on the rungs'}, log scale"
+
+
+def untried(ladder: Ladder) -> tuple[tuple[str, str], ...]:
+    """Return what was not tried and why, the network from random weights among it."""
+    left_out = ladder.scratch is None and ladder.scratch_note
+    return (*ladder.untried, *((("from scratch", ladder.scratch_note),) if left_out else ()))
+
+
+class Traces(NamedTuple):
+    """Training losses as shown: the first ones, each with its drawing, and how many there are."""
+
+    shown: tuple[tuple[TrainingCurve, Trace], ...]
+    total: int
+
+
+def traces(curves: Sequence[TrainingCurve]) -> Traces:
+    """Draw the first training losses of those that have two values to join."""
+    drawn = [(curve, found) for curve in curves if (found := trace(curve)) is not None]
+    return Traces(tuple(drawn[:TRAINING_CURVES]), len(drawn))
+
+
 def sections(page: Page) -> dict[str, str]:
     """Return the sections that have something to show, as anchor and title, in order."""
     reliable = page.reliability is not None and any(b.count for b in page.reliability.bins)
     every = (
         ("measures", "All measures", bool(page.measures)),
         ("ladder", "The ladder", page.ladder is not None and bool(page.ladder.rungs)),
+        ("curve", "How many labels it takes", bool(page.curve)),
         ("classes", "Class by class", bool(page.classes)),
         ("confusion", "What is taken for what", page.confusion is not None and bool(page.confusion.labels)),
         ("calibration", "Can the probabilities be trusted?", reliable),

@@ -45,6 +45,31 @@ def amount(value: float | None, share: bool = True) -> str:
     return percent(value) if share else number(value)
 
 
+def gain(value: float | None, share: bool = True) -> str:
+    """Write a difference with its sign; that of two shares in percentage points.
+
+    >>> gain(0.229), gain(-0.004), gain(0.0), gain(12.3, share=False)
+    ('+22.9 points', '−0.4 points', '0.0 points', '+12.30')
+    """
+    return f"{_signed(value, share)}{' points' if share else ''}" if known(value) else DASH
+
+
+def gained(estimate: Estimate, share: bool = True) -> str:
+    """Write the interval of a difference, or nothing when it has none.
+
+    >>> gained(Estimate(0.2, -0.003, 0.31)), gained(Estimate(0.2))
+    ('−0.3 to +31.0 points', '')
+    """
+    if not (known(estimate.low) and known(estimate.high)):
+        return ""
+    return f"{_signed(estimate.low, share)} to {gain(estimate.high, share)}"
+
+
+def _signed(value: float, share: bool) -> str:
+    text = f"{abs(value):.1%}".removesuffix("%") if share else number(abs(value))
+    return f"{'' if float(text) == 0 else '−' if value < 0 else '+'}{text}"
+
+
 def interval(estimate: Estimate, share: bool = True, joint: str = DASH) -> str:
     """Write the interval of an estimate, or nothing when it has none.
 
@@ -97,6 +122,15 @@ def seconds(value: float | None) -> str:
     if minutes < 60:
         return _joined((minutes, "min"), (rest, "s"))
     return _joined((minutes // 60, "h"), (minutes % 60, "min"))
+
+
+def clock(value: float) -> str:
+    """Write a round duration, such as a mark of an axis, without digits that it does not need.
+
+    >>> [clock(s).replace(THIN, " ") for s in (0.1, 1, 30, 300)]
+    ['0.1 s', '1 s', '30 s', '5 min']
+    """
+    return f"{value:g}{THIN}s" if value < 60 else seconds(value)
 
 
 def _joined(*parts: tuple[int, str]) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,9 +144,7 @@ def decoded(content: Content, load: Load) -> Array | str:
         return Unreadable(f"cannot be read: {error.strerror or error}")
 
 
-def features_of(
-    contents: Sequence[Content], load: Load, engine: Engine, threads: int
-) -> Iterator[NDArray[np.float32] | str]:
+def features_of(contents: Sequence[Content], load: Load, engine: Engine, threads: int) -> Iterator[NDArray[Any] | str]:
     """Yield the features of each content in order, or why there are none; decoding runs ahead in threads."""
     failed: deque[str | None] = deque()
 
@@ -172,7 +171,7 @@ def _compute(
     threads: int,
 ) -> dict[str, str]:
     """Fill the cache, a shard at a time; a thread of its own forces them to disk. Returns what could not be read."""
-    rows: list[NDArray[np.float32]] = []
+    rows: list[NDArray[Any]] = []
     digests: list[str] = []
     failed: dict[str, str] = {}
     unread: dict[str, str] = {}

@@ -8,12 +8,14 @@ scores on what the resample left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.heads.linear import LinearHead
 from headstart.metrics.interval import Measure, between, measured, resamples
 from headstart.stages.probe import Probe, Rung
 from headstart.stages.split import Index, Splits
@@ -21,6 +23,7 @@ from headstart.tasks.task import Scoring
 
 Floats = NDArray[np.floating]
 Logits = NDArray[np.float64]
+Status = Literal["yardstick", "passed", "shipped", "beaten"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class RungScore:
         gain: by how much more of these examples it got right than the rung below, paired; nan for the first.
         error: standard error of the gain, over units.
         better: whether the gain is above one standard error.
+        status: `shipped`; `passed`, good until a later one was better; `beaten`, not better; `yardstick`, never shipped.
+        cut: what was trained, as people read it; empty where nothing above the backbone's own cut was.
     """
 
     name: str
@@ -40,6 +45,19 @@ class RungScore:
     gain: float
     error: float
     better: bool
+    status: Status
+    cut: str = ""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A rung above the linear head: held-out logits on the first rows of the probe's, its gain over the best below."""
+
+    rung: Rung
+    gain: float
+    error: float
+    accepted: bool
+    cut: str
 
 
 @dataclass(frozen=True)
@@ -66,51 +84,93 @@ class Scores:
     def headline(self) -> Measure:
         return self.measures[0]
 
+    @property
+    def shipped(self) -> RungScore:
+        """The rung that is shipped."""
+        return next(rung for rung in self.rungs if rung.status == "shipped")
+
 
 def judge(
     probe: Probe,
+    tried: Sequence[Tried],
+    head: LinearHead,
     features_ND: Callable[[Index], Floats],
     target_N: Index,
     splits: Splits,
     scoring: Scoring,
     seed: int,
 ) -> Scores:
-    """Score the shipped head and put intervals on everything.
+    """Score the shipped model and put intervals on everything.
 
     Args:
-        probe: the rungs and the head.
-        features_ND: gives the features of examples; asked for the judged ones, once.
+        probe: the rungs up to the linear head.
+        tried: those above it.
+        head: the shipped one.
+        features_ND: gives the shipped network's features of examples; asked for the judged ones, once.
         target_N: class indices.
         splits: says what is judged.
         scoring: the task's measures.
         seed: fixes the resamples.
     """
-    rungs = ladder(probe, target_N, splits, scoring, seed)
-    shipped = probe.rungs[-1]
+    rungs = ladder(probe, tried, target_N, splits, scoring, seed)
     if len(splits.judged):
-        logits_NK = probe.head.logits(features_ND(splits.judged))
+        logits_NK = head.logits(features_ND(splits.judged))
         measures = _on(logits_NK, splits.judged, target_N, splits, scoring, seed)
         share_K = np.bincount(target_N[splits.train], minlength=logits_NK.shape[1]) + 1.0
         constant_NK = np.broadcast_to(np.log(share_K), logits_NK.shape)
         guess = _on(constant_NK, splits.judged, target_N, splits, scoring, seed)[0]
         return Scores(measures, guess, "test", rungs, splits.judged, logits_NK)
-    measures = corrected(shipped, probe.row_R, target_N, splits.unit, scoring, seed)
-    rows, first = np.unique(probe.row_R, return_index=True)
-    return Scores(measures, rungs[0].headline, "cross-validation", rungs, rows, shipped.chosen_RK[first])
+    shipped = next((t.rung for t in reversed(tried) if t.accepted), probe.rungs[-1])
+    row_R = probe.row_R[: shipped.logits_SRK.shape[1]]
+    measures = corrected(shipped, row_R, target_N, splits.unit, scoring, seed)
+    guess = _on(probe.rungs[0].chosen_RK[: len(row_R)], row_R, target_N, splits, scoring, seed)[0]
+    rows, first = np.unique(row_R, return_index=True)
+    return Scores(measures, guess, "cross-validation", rungs, rows, shipped.chosen_RK[first])
 
 
-def ladder(probe: Probe, target_N: Index, splits: Splits, scoring: Scoring, seed: int) -> tuple[RungScore, ...]:
-    """Score every rung where choices were made, and compare each with the one below it."""
+def ladder(
+    probe: Probe, tried: Sequence[Tried], target_N: Index, splits: Splits, scoring: Scoring, seed: int
+) -> tuple[RungScore, ...]:
+    """Score every rung where choices were made, and compare each with what was the best below it."""
     out: list[RungScore] = []
     below: NDArray[np.bool_] | None = None
+    shipped = max((i for i, t in enumerate(tried) if t.accepted), default=-1)
+    last = probe.rungs[-1]
     for rung in probe.rungs:
         headline = _on(rung.chosen_RK, probe.row_R, target_N, splits, scoring, seed)[0]
         right_R = scoring.read(rung.chosen_RK, target_N[probe.row_R]).right_N
         gain, error = (np.nan, np.nan) if below is None else paired(right_R, below, splits.unit[probe.row_R])
+        status: Status = "yardstick" if rung is not last else "shipped" if shipped < 0 else "passed"
         setting = rung.settings[rung.best]
-        out.append(RungScore(rung.name, setting, headline, rung.seconds, gain, error, not gain <= error))
+        out.append(RungScore(rung.name, setting, headline, rung.seconds, gain, error, not gain <= error, status))
         below = right_R
+    for i, t in enumerate(tried):
+        status = "beaten" if not t.accepted else "shipped" if i == shipped else "passed"
+        chosen_RK = t.rung.chosen_RK
+        headline = _on(chosen_RK, probe.row_R[: len(chosen_RK)], target_N, splits, scoring, seed)[0]
+        setting, spent = t.rung.settings[t.rung.best], t.rung.seconds
+        out.append(RungScore(t.rung.name, setting, headline, spent, t.gain, t.error, t.accepted, status, t.cut))
     return tuple(out)
+
+
+def gain(
+    rung: Rung, below: Rung, fold_R: Index, row_R: Index, target_N: Index, splits: Splits, scoring: Scoring
+) -> tuple[float, float]:
+    """Return by how much more of the held-out examples a rung gets right than another, and the standard error.
+
+    Both by the setting that was best on the other folds, so that neither is compared on rows it was chosen on.
+
+    Args:
+        rung, below: with held-out logits on the same rows, one of them perhaps on more behind these.
+        fold_R: the fold of each row that is compared.
+        row_R: the example behind each row.
+        target_N: class indices.
+        splits: says what is one unit.
+        scoring: the task's.
+    """
+    rows = row_R[: len(fold_R)]
+    right, right_below = (scoring.read(r.crossed_RK(fold_R), target_N[rows]).right_N for r in (rung, below))
+    return paired(right, right_below, splits.unit[rows])
 
 
 def paired(right_R: NDArray[np.bool_], below_R: NDArray[np.bool_], unit_R: Index) -> tuple[float, float]:

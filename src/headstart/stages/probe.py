@@ -57,6 +57,18 @@ class Rung:
         """The position of the candidate with the least held-out loss."""
         return int(self.loss_SR.mean(1).argmin())
 
+    def crossed_RK(self, fold_R: Index) -> Logits:
+        """Return held-out logits, each from the candidate that was best on the other folds.
+
+        So that what is compared was not chosen on the rows that it is compared on. With one fold, as `chosen_RK`.
+        """
+        held = self.logits_SRK[self.best].astype(np.float64)
+        for fold in np.unique(fold_R) if len(np.unique(fold_R)) > 1 else ():
+            here = fold_R == fold
+            best = int(self.loss_SR[:, : len(fold_R)][:, ~here].mean(1).argmin())
+            held[: len(fold_R)][here] = self.logits_SRK[best, : len(fold_R)][here]
+        return held[: len(fold_R)]
+
     @property
     def chosen_RK(self) -> Logits:
         """The held-out logits of the chosen candidate."""
@@ -72,12 +84,14 @@ class Probe:
         row_R: the example behind each held-out row; with repeated cross-validation one comes several times.
         head: the chosen linear head, fitted on all training examples.
         solver: how it was fitted, in words.
+        refit: fits the chosen linear head on other examples.
     """
 
     rungs: tuple[Rung, ...]
     row_R: Index
     head: LinearHead
     solver: str
+    refit: Callable[[Index], LinearHead]
 
 
 @dataclass(frozen=True)
@@ -120,9 +134,10 @@ def probe(
     advance(1)
     solver = _ridge(problem) if _large(problem) else _logistic(problem)
     last = _rung(problem, "linear head", solver.settings, solver.candidates, clock, solver.gives_logits)
-    head = solver.fit(last.best).with_temperature(last.temperatures[last.best])
+    refit = partial(solver.fit, last.best)
+    head = refit(splits.train).with_temperature(last.temperatures[last.best])
     advance(1)
-    return Probe((*rungs, last), problem.row_R, head, solver.name)
+    return Probe((*rungs, last), problem.row_R, head, solver.name, refit)
 
 
 Candidates = Callable[[_Problem], NDArray[np.float64]]
@@ -185,12 +200,12 @@ def _over_folds(problem: _Problem, one: Callable[[Index, Index], NDArray[np.floa
 
 @dataclass(frozen=True)
 class _Solver:
-    """A way to fit the linear head: its candidates on the folds, and one of them on all training examples."""
+    """A way to fit the linear head: its candidates on the folds, and one of them on any examples."""
 
     name: str
     settings: tuple[str, ...]
     candidates: Candidates
-    fit: Callable[[int], LinearHead]
+    fit: Callable[[int, Index], LinearHead]
     gives_logits: bool
 
 
@@ -222,11 +237,10 @@ def _logistic_folds(problem: _Problem) -> NDArray[np.float64]:
     return _over_folds(problem, one)
 
 
-def _logistic_head(problem: _Problem, setting: int) -> LinearHead:
-    train = problem.splits.train
+def _logistic_head(problem: _Problem, setting: int, rows: Index) -> LinearHead:
     grid = logistic.GRID[setting : setting + 1]
     with threadpool_limits(1, user_api="blas"):  # the same bits on any number of cores
-        return logistic.fit_logistic(problem.features_ND[train], problem.target_N[train], problem.classes, grid)[0]
+        return logistic.fit_logistic(problem.features_ND[rows], problem.target_N[rows], problem.classes, grid)[0]
 
 
 def _blocks(rows: Index) -> Iterator[Index]:
@@ -252,6 +266,6 @@ def _ridge_folds(problem: _Problem) -> NDArray[np.float64]:
     return np.concatenate(folds, axis=1)
 
 
-def _ridge_head(problem: _Problem, setting: int) -> LinearHead:
-    sums = _ridge_sums(problem, problem.splits.train)
+def _ridge_head(problem: _Problem, setting: int, rows: Index) -> LinearHead:
+    sums = _ridge_sums(problem, rows)
     return ridge.fit_ridge(sums, ridge.GRID[setting : setting + 1])[0]

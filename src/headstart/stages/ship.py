@@ -46,6 +46,7 @@ FILES = {
     HEAD: "the linear head with its feature standardisation, for further training",
     GOLDEN: "a few inputs with the outputs that the model must give for them",
     "scores.json": "the scores, for programs",
+    "plan.json": "what was tuned and how long, to edit and give back with --plan",
     "report.html": "the report, for people",
     "README.md": "the model card",
 }

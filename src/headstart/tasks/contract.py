@@ -19,7 +19,9 @@ from typing import Any
 from headstart import predictor
 from headstart.data.examples import Content
 from headstart.encoder import encoder
-from headstart.pipeline import Options, Result, fit, gather
+from headstart.options import Options
+from headstart.pipeline import Result, fit
+from headstart.prepare import gather
 from headstart.progress import Advance, Track, quiet
 from headstart.stages.encode import Item
 from headstart.tasks import TASKS
@@ -51,7 +53,7 @@ class Trial:
         """Return the options of a run that writes `name`; it has a cache of its own unless one is named."""
         cache = str(self.folder / (cache or f"cache-{name}"))
         out = str(self.folder / name)
-        return Options(str(self.data), out, self.task.name, self.backbone, cache=cache)
+        return Options(str(self.data), out, self.task.name, self.backbone, cache=cache, budget=0)
 
     def fit(self, name: str, cache: str = "", track: Track = quiet) -> Result:
         """Run `fit`."""

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Backbone, from_pixels
 from headstart.backbones.images import open_image_backbone
+from headstart.data.augment import View, augment, load_view, wide
 from headstart.data.pictures import inspect_picture
 from headstart.data.pixels import load_pixels
 from headstart.metrics import labels
-from headstart.tasks.task import Load, Scoring, Task
+from headstart.tasks.task import Augment, Load, Scoring, Task
 
 _THUMBNAIL = 192
 
 
 def _load(backbone: Backbone) -> Load:
     return partial(load_pixels, preprocess=backbone.preprocess)
+
+
+def _view(backbone: Backbone, view: View) -> Load:
+    return partial(load_view, preprocess=backbone.preprocess, view=view)
+
+
+def _wide(backbone: Backbone) -> Load:
+    return partial(load_pixels, preprocess=wide(backbone.preprocess))
+
+
+def _change(backbone: Backbone) -> Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]:
+    return lambda pixels_3HW, rng: augment(pixels_3HW, backbone.preprocess.size, rng)
 
 
 def thumbnail(data: bytes) -> str:
@@ -40,6 +58,7 @@ IMAGE_CLASSIFICATION = Task(
     inspect=inspect_picture,
     backbone=open_image_backbone,
     load=_load,
+    augment=Augment(_view, _wide, _change),
     network=from_pixels,
     scoring=Scoring(
         read=labels.Labelled.of,

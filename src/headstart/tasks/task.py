@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Backbone
+from headstart.data.augment import View
 from headstart.data.check import Inspect
 from headstart.metrics.labels import Labelled
 
@@ -43,6 +44,21 @@ class Load(Protocol):
 
 
 @dataclass(frozen=True)
+class Augment:
+    """How a task's inputs are varied for training.
+
+    Attributes:
+        view: (backbone, view) -> the function that makes its inputs, the same at every call.
+        wide: backbone -> the function that makes what `change` varies.
+        change: backbone -> (what `wide` made, generator) -> input.
+    """
+
+    view: Callable[[Backbone, View], Load]
+    wide: Callable[[Backbone], Load]
+    change: Callable[[Backbone], Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]]
+
+
+@dataclass(frozen=True)
 class Task:
     """One task.
 
@@ -52,6 +68,7 @@ class Task:
         inspect: looks at one example before anything is trained.
         backbone: opens a pretrained network by what the user wrote.
         load: a backbone -> the function that makes its inputs.
+        augment: how inputs are varied for training.
         network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them
             itself.
         scoring: how predictions are scored.
@@ -64,6 +81,7 @@ class Task:
     inspect: Inspect
     backbone: Callable[[str], Backbone]
     load: Callable[[Backbone], Load]
+    augment: Augment
     network: Callable[[Any, Any], Any]
     scoring: Scoring
     draw: Callable[[bytes], str]

@@ -1,0 +1,180 @@
+"""deepen: what comes after the linear head: plan, climb, training from scratch, the learning curve. One page of flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import BackboneError
+from headstart.options import Stopwatch
+from headstart.runs import Budget, Run, Tell
+from headstart.stages.batches import Source
+from headstart.stages.climb import Climbed, Ground, climb
+from headstart.stages.curve import Point, curve
+from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
+from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, random_model
+from headstart.stages.sources import inputs
+from headstart.stages.speed import precisions, speeds, step_seconds
+
+SAMPLE = 8
+SCRATCH_AGAIN = 1.3
+"""Training from scratch takes as long as everything before it, and a little more to be sure of that."""
+
+
+@dataclass(frozen=True)
+class Deepened:
+    """What came of it.
+
+    Attributes:
+        plan: as it was carried out.
+        climbed: the rungs, and what ships.
+        scratch: from random weights; None where it was left out.
+        curve: the learning curve, where one was asked for.
+    """
+
+    plan: Plan
+    climbed: Climbed
+    scratch: Scratch | None
+    curve: tuple[Point, ...]
+
+
+def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scratch: bool, tell: Tell) -> Plan:
+    """Measure this machine and choose what is tried.
+
+    Args:
+        ground: what the rungs stand on.
+        budget: of the whole run.
+        reserve: seconds that judging and saving take at the end.
+        spent: seconds that transfer has taken so far, which training from scratch must be given as well.
+        scratch: whether it is wanted.
+        tell: told what is being done.
+    """
+    tell("Measuring how fast this machine trains …")
+    train = ground.splits.train
+    start = ground.clock()
+
+    def for_rungs() -> float:
+        used = spent + ground.clock() - start
+        left = budget.left(reserve)
+        return max(0.0, (left - SCRATCH_AGAIN * used) / (1 + SCRATCH_AGAIN) if scratch else left)
+
+    contents = [ground.items[i].content.read for i in train[:: max(1, len(train) // SAMPLE)][:SAMPLE]]
+    measured = []
+    for each in speeds(ground.encoder, contents, len(train), for_rungs(), ground.device, ground.clock):
+        measured.append(each)
+    why = ", half of what is left: the other half is for training from scratch" if scratch else ""
+    folds = folds_once(ground)
+    return plan(measured, len(train), folds, for_rungs(), budget.seconds, why)
+
+
+def folds_once(ground: Ground) -> int:
+    """Return how many of the first folds hold each example at most once: settings are compared on these."""
+    seen, count = set[int](), 0
+    for _, held in ground.splits.folds:
+        if seen.intersection(int(i) for i in held):
+            break
+        seen.update(int(i) for i in held)
+        count += 1
+    return max(1, count)
+
+
+def deepen(
+    ground: Ground,
+    run: Run,
+    chosen: Plan,
+    budget: Budget,
+    reserve: float,
+    spent: float,
+    wanted: Sequence[int | None],
+    features_ND: NDArray[np.float32],
+    want_scratch: bool,
+    watch: Stopwatch,
+) -> Deepened:
+    """Climb, then train from scratch.
+
+    Args:
+        ground: what everything stands on.
+        run: where the plan is kept.
+        chosen: the plan, saved.
+        budget, reserve: see `make_plan`.
+        spent: seconds that transfer took before.
+        wanted: labels of each class, for the learning curve.
+        features_ND: pretrained features.
+        want_scratch: whether training from scratch is wanted.
+        watch: for the time of the stages.
+    """
+    start = ground.clock()
+    share = 1 / (1 + SCRATCH_AGAIN) if want_scratch else 1.0
+    limit = max(budget.left(reserve) * share, sum(r.seconds for r in chosen.rungs) * 1.3)
+    end = start + min(limit, max(0.0, budget.left(reserve)))
+    with watch("tune"):
+        climbed = climb(ground, chosen, lambda: end - ground.clock())
+    used = spent + ground.clock() - start
+    made: Scratch | None = None
+    source: Source | None = None
+    if want_scratch and chosen.scratch is None and not chosen.without:
+        chosen = run.keep(_with_scratch(ground, chosen, used, budget.left(reserve)))
+    elif not want_scratch and not chosen.without:
+        chosen = replace(chosen, without="it was turned off")
+    fit, judged = halves(ground.splits)
+
+    def left() -> float:
+        return budget.left(reserve)
+
+    if chosen.scratch is not None:
+        with watch("scratch"):
+            rows = np.union1d(fit, judged)
+            source = inputs(ground.encoder, ground.items, rows, ground.seed, ground.track, ground.clock)
+            made = from_scratch(ground, source, chosen.scratch, fit, judged, ground.folder / "scratch", left)
+    points: tuple[Point, ...] = ()
+    if wanted:
+        with watch("curve"):
+            rate = made.rate if made else 0.0
+            points = curve(ground, features_ND, wanted, source, chosen.scratch, rate, left)
+    return Deepened(chosen, climbed, made, points)
+
+
+def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Plan:
+    """Add the plan of training from scratch, or why there is none."""
+    fit, _ = halves(ground.splits)
+    size = min(BATCH, max(4, len(fit) // 8))
+    train = [ground.items[i].content.read for i in fit[:SAMPLE]]
+    pixels = [ground.encoder.load(read()) for read in train]
+    x_B = np.stack([pixels[i % len(pixels)] for i in range(size)])
+    try:
+        body = random_model(ground, False).body
+    except BackboneError as error:
+        return replace(chosen, without=f"{error.what} {error.found}".strip())
+    steps = {low: step_seconds(body, x_B, low, ground.device, ground.clock) for low in precisions(ground.device)}
+    low = min(steps, key=steps.__getitem__)
+    made = scratch_plan(steps[low], low, used, left, size, RATES)
+    if made.seconds > max(0.0, left):
+        why = f"it must last as long as the transfer run ({used:.0f} s), which takes {made.seconds:.0f} s; {max(0.0, left):.0f} s were left"
+        return replace(chosen, without=why)
+    return replace(chosen, scratch=made)
+
+
+def lines(made: Plan) -> list[str]:
+    """Return a plan as people read it: each number with its reason."""
+    out = []
+    for rung in made.rungs:
+        out.append(f"Plan for {rung.name}:")
+        record: dict[str, Any] = {k: v for k, v in rung.__dict__.items() if k not in ("name", "reasons")}
+        out += [
+            f"  {name} {value_text(value)}: {rung.reasons.get(name, '')}".rstrip(": ") for name, value in record.items()
+        ]
+    out += [f"Not tried: {name}: {why}" for name, why in made.untried]
+    return out
+
+
+def value_text(value: Any) -> str:
+    """Return a number of a plan as people read it."""
+    if isinstance(value, tuple):
+        return ", ".join(value_text(v) for v in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,96 @@
+"""Before anything is trained: reading, checking, leaving out what does not decode, splitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.check import Checked, bad_share, check
+from headstart.data.examples import Examples, Finding
+from headstart.data.near import near_duplicates, threshold_for
+from headstart.data.read import read
+from headstart.errors import DataError
+from headstart.progress import Track
+from headstart.stages.encode import Features, Item
+from headstart.stages.split import Index, Splits, copies, split
+from headstart.store import fingerprint
+from headstart.tasks.task import Task
+
+if TYPE_CHECKING:
+    from headstart.options import Options
+
+Floats = NDArray[np.float32]
+
+
+def gather(options: Options, task: Task, track: Track) -> Checked:
+    """Read and check the data, and the further test data where they are given.
+
+    Raises:
+        UsageError, DataError: the data are not there, or cannot be learned from.
+    """
+    examples = read(options.data, options.content or None, options.label or None)
+    if options.test:
+        examples = joined(examples, read(options.test, options.content or None, options.label or None))
+    return check(examples, task.inspect, track)
+
+
+def joined(train: Examples, test: Examples) -> Examples:
+    """Put further data in the test part, under names that say so; the first data's own test part is left out."""
+    kept = [e if e.part else replace(e, part="train") for e in train.items if e.part != "test"]
+    further = [replace(e, part="test", name=f"test: {e.name}") for e in test.items]
+    how = f"{train.how}; judged on further data: {test.how}"
+    return Examples((*kept, *further), how, (*train.findings, *test.findings))
+
+
+def items_of(checked: Checked) -> list[Item]:
+    """Return the examples as `encode` takes them."""
+    return [Item(e.name, digest, e.content) for e, digest in zip(checked.examples.items, checked.digests, strict=True)]
+
+
+def decodable(checked: Checked, features: Features) -> tuple[Checked, Floats]:
+    """Leave out what turned out not to decode, and fetch the features of the rest."""
+    items = checked.examples.items
+    findings = [
+        Finding(items[i].name, "undecodable", "left out", f"cannot be decoded: {why}", bad=True)
+        for i, why in features.failures.items()
+    ]
+    examples = checked.examples.only(features.kept, findings)
+    bad_share(examples)
+    digests = tuple(checked.digests[i] for i in features.kept)
+    return Checked(examples, digests), features.space.take(digests)
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The examples with the near copies found among them, their classes, how they are split, and from which
+    similarity on two were taken for copies."""
+
+    examples: Examples
+    target_N: Index
+    splits: Splits
+    near: float
+
+
+def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
+    """Split the examples, copies kept on one side."""
+    examples = checked.examples
+    parts = [e.part for e in examples.items]
+    least = threshold_for(x_ND, parts)
+    near, findings = near_duplicates(x_ND, [e.name for e in examples.items], parts, least)
+    classes = {name: k for k, name in enumerate(examples.classes)}
+    target_N = np.asarray([classes[e.target] for e in examples.items], np.intp)
+    found = replace(examples, findings=(*examples.findings, *findings))
+    try:
+        splits = split(parts, target_N, copies(checked.digests, near), seed)
+    except DataError:  # look-alikes joined whole classes, or there is too little in any case, which is raised again
+        splits = split(parts, target_N, copies(checked.digests, []), seed)
+    return Divided(found, target_N, splits, least)
+
+
+def data_fingerprint(checked: Checked) -> str:
+    """Return a SHA-256 over the bytes, labels and parts of all examples."""
+    rows = [(e.target, e.part, d) for e, d in zip(checked.examples.items, checked.digests, strict=True)]
+    return fingerprint(sorted(rows))

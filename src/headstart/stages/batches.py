@@ -1,0 +1,142 @@
+"""Batches: which examples in which order, and what the network is given of each. All of it from (seed, epoch, index).
+
+Nothing here depends on how many workers read ahead, on what was read before, or on a global generator: training that
+was killed goes on with the very batches that it would have had.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.cache import Rows
+from headstart.stages.split import Index
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+_AHEAD = 3  # batches that wait, for each worker
+
+
+class Source(Protocol):
+    """Gives the inputs of examples: in an epoch of training, or as they are for judging."""
+
+    def train(self, index_B: Index, epoch: int) -> NDArray[Any]: ...
+
+    def clean(self, index_B: Index) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class Views:
+    """Cached views of every example, one of which is drawn for each epoch.
+
+    Attributes:
+        views: rows of each view, the clean one first.
+        seed: fixes the draws.
+    """
+
+    views: Sequence[Rows]
+    seed: int
+
+    def train(self, index_B: Index, epoch: int) -> NDArray[Any]:
+        drawn = [int(np.random.default_rng([self.seed, epoch, int(i)]).integers(len(self.views))) for i in index_B]
+        rows = [self.views[view].take(np.array([i])) for view, i in zip(drawn, index_B, strict=True)]
+        return np.concatenate(rows)
+
+    def clean(self, index_B: Index) -> NDArray[Any]:
+        return self.views[0].take(index_B)
+
+
+@dataclass(frozen=True)
+class Fly:
+    """Cached inputs that are augmented anew in each epoch.
+
+    Attributes:
+        wide: what is augmented.
+        plain: the inputs as they are.
+        change: (what is augmented, generator) -> input.
+        seed: fixes the draws.
+    """
+
+    wide: Rows
+    plain: Rows
+    change: Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
+    seed: int
+
+    def train(self, index_B: Index, epoch: int) -> NDArray[Any]:
+        draws = [np.random.default_rng([self.seed, epoch, int(i)]) for i in index_B]
+        return np.stack([self.change(x, rng) for x, rng in zip(self.wide.take(index_B), draws, strict=True)])
+
+    def clean(self, index_B: Index) -> NDArray[Any]:
+        return self.plain.take(index_B)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a training, by number.
+
+    Attributes:
+        source: gives inputs.
+        rows: the examples to train on.
+        target_N: class indices of all examples.
+        size: examples in a batch.
+        seed: fixes the order.
+        workers: threads that read ahead; 0 reads when asked.
+        device: where batches go.
+    """
+
+    source: Source
+    rows: Index
+    target_N: Index
+    size: int
+    seed: int
+    workers: int = 0
+    device: str = "cpu"
+
+    @property
+    def in_epoch(self) -> int:
+        """How many batches an epoch has; what does not fill the last one is left for another epoch."""
+        return max(1, len(self.rows) // self.size)
+
+    def order(self, epoch: int) -> Index:
+        """Return the examples in the order of an epoch."""
+        return np.random.default_rng([self.seed, 0x0DE4, epoch]).permutation(self.rows)
+
+    def rows_of(self, step: int) -> tuple[Index, int]:
+        """Return the examples of a batch and their epoch."""
+        epoch, place = divmod(step, self.in_epoch)
+        return self.order(epoch)[place * self.size : (place + 1) * self.size], epoch
+
+    def batch(self, step: int) -> Batch:
+        """Return x_B... and target_B of a batch."""
+        index_B, epoch = self.rows_of(step)
+        x_B = tensor(self.source.train(index_B, epoch), self.device)
+        return x_B, torch.from_numpy(self.target_N[index_B].astype(np.int64)).to(self.device)
+
+    def run(self, start: int, stop: int) -> Iterator[Batch]:
+        """Yield the batches from number `start` to before `stop`."""
+        if not self.workers:
+            yield from map(self.batch, range(start, stop))
+            return
+        waiting: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                for step in range(start, stop):
+                    waiting.append(pool.submit(self.batch, step))
+                    if len(waiting) >= _AHEAD * self.workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def tensor(x_B: NDArray[Any], device: str) -> torch.Tensor:
+    """Return inputs as networks take them: halves as float32, whole numbers as they are."""
+    x = torch.from_numpy(x_B).to(device)
+    return x.float() if x.is_floating_point() else x

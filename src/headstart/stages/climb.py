@@ -1,0 +1,317 @@
+"""climb: from rung to rung as the plan says, each accepted only when it is measurably better than what was there.
+
+Settings of a rung (where it starts, its rate, how far it goes) are compared on the folds by which the linear head was
+chosen, the last training is on all training examples. Whatever was finished is on disk, so a run that was stopped goes
+on in the middle of a training and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.backbones import lora
+from headstart.backbones.backbone import Backbone, weights_digest
+from headstart.backbones.depth import Depth, depths
+from headstart.checkpoints import read, write
+from headstart.encoder import Encoder
+from headstart.errors import StoreError, UsageError
+from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
+from headstart.heads.top import fresh_head
+from headstart.progress import Track
+from headstart.stages.batches import Batches, Source
+from headstart.stages.encode import Item
+from headstart.stages.judge import Tried, gain
+from headstart.stages.loops import Clock, Log, OutOfTime
+from headstart.stages.plan import Plan, RungPlan
+from headstart.stages.probe import Probe, Rung
+from headstart.stages.sources import Opened, example, open_at, source_at
+from headstart.stages.split import Index, Splits
+from headstart.stages.trial import ALPHAS, Watch, attempt, begun, between, model_at, ran
+from headstart.stages.tune import Recipe
+from headstart.store import load_json, save_json
+from headstart.tasks.task import Scoring
+
+LORA = 8
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all rungs stand on.
+
+    Attributes:
+        encoder: the pretrained network, its engine and cache.
+        items: all examples.
+        target_N: class indices.
+        splits: what trains, and the folds to choose by.
+        probe: the rungs below, and the linear head.
+        scoring: the task's measures.
+        seed: fixes all that is drawn.
+        folder: where what is finished is kept.
+        workers: threads that read ahead.
+        device: where is computed.
+        track, clock, log: what goes on around.
+    """
+
+    encoder: Encoder
+    items: Sequence[Item]
+    target_N: Index
+    splits: Splits
+    probe: Probe
+    scoring: Scoring
+    seed: int
+    folder: Path
+    workers: int
+    device: str
+    track: Track
+    clock: Clock
+    log: Log
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.probe.head.bias_K)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rung that was tried.
+
+    Attributes:
+        tried: its candidates, and its gain over the rung that was the best before.
+        plan: what it did.
+        frozen: SHA-256 of the trunk before and after; empty strings where nothing is frozen.
+    """
+
+    tried: Tried
+    plan: RungPlan
+    frozen: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What the climb came to.
+
+    Attributes:
+        steps: the rungs that were tried, in order.
+        untried: (rung, why not).
+        backbone, head: of the best rung.
+    """
+
+    steps: tuple[Step, ...]
+    untried: tuple[tuple[str, str], ...]
+    backbone: Backbone
+    head: LinearHead
+
+    @property
+    def best(self) -> Step | None:
+        """The rung that ships; None when it is the linear head."""
+        return next((step for step in reversed(self.steps) if step.tried.accepted), None)
+
+
+def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
+    """Try the plan's rungs, shallowest first, until one is no better.
+
+    Args:
+        ground: what they stand on.
+        plan: what they do.
+        left: seconds left for all of them; when none are, the rung in hand is given up, and that is written down.
+    """
+    backbone = deepcopy(ground.encoder.backbone)
+    places = {d.name: d for d in depths(backbone.trunk, example(backbone))}
+    origin = {n: t.clone() for n, t in backbone.trunk.state_dict().items()}
+    head, below = ground.probe.head, ground.probe.rungs[-1]
+    best = origin
+    steps: list[Step] = []
+    untried: list[tuple[str, str]] = []
+    for number, rung in enumerate(plan.rungs):
+        if rung.name not in places:
+            raise UsageError(f"The plan's {rung.name!r} is no place of this network.", found=", ".join(places))
+        if steps and not steps[-1].tried.accepted:
+            untried.append((rung.name, f"{steps[-1].tried.rung.name} was no better than what was there before"))
+            continue
+        folder = ground.folder / f"{number}-{rung.name}"
+        if reason := _given_up(folder):
+            untried.append((rung.name, reason))
+            continue
+        backbone.trunk.load_state_dict(origin)
+        try:
+            step, new = _try(ground, rung, places[rung.name], backbone, below, folder, left)
+        except OutOfTime:
+            untried.append((rung.name, give_up(folder, "the budget was spent in the middle of it")))
+            continue
+        steps.append(step)
+        if step.tried.accepted:
+            below, head = step.tried.rung, new
+            best = {n: t.clone() for n, t in backbone.trunk.state_dict().items()}
+    shipped = ground.encoder.backbone
+    if any(step.tried.accepted for step in steps):
+        backbone.trunk.load_state_dict(best)
+        backbone.trunk.eval().requires_grad_(False)
+        shipped = replace(backbone, weights=weights_digest(backbone.trunk))
+    return Climbed(tuple(steps), (*plan.untried, *untried), shipped, head)
+
+
+def give_up(folder: Path, reason: str) -> str:
+    """Write down that a rung was not finished, so that a run that goes on decides the same."""
+    save_json(folder / "given-up.json", {"reason": reason})
+    return reason
+
+
+def _given_up(folder: Path) -> str:
+    path = folder / "given-up.json"
+    return str(load_json(path)["reason"]) if path.exists() else ""
+
+
+def _try(
+    ground: Ground,
+    plan: RungPlan,
+    depth: Depth,
+    backbone: Backbone,
+    below: Rung,
+    folder: Path,
+    left: Callable[[], float],
+) -> tuple[Step, LinearHead]:
+    """Compare a rung's settings on the folds; train the best on everything if it is better than the rung below."""
+    start = ground.clock()
+    opened = open_at(depth, backbone, ground.encoder)
+    before = opened.digest()
+    source = source_at(
+        opened, ground.encoder, ground.items, ground.splits.train, plan.views, ground.seed, ground.track, ground.clock
+    )
+    opened.free()
+    adapted = lora.adapt(opened.body, plan.lora, ground.seed, opened.shared) if plan.lora else None
+    try:
+        opened.body.to(ground.device)
+        origin = {n: t.detach().clone() for n, t in opened.body.state_dict().items()}
+        rung, shares = _compared(ground, plan, opened, source, origin, folder, left)
+        fold_R = rows_of_folds(ground.splits, plan.folds)
+        value, error = gain(rung, below, fold_R, ground.probe.row_R, ground.target_N, ground.splits, ground.scoring)
+        accepted, head = value > error, ground.probe.head
+        if accepted:
+            head = _final(ground, plan, opened, source, origin, rung, shares, folder, left)
+    finally:
+        opened.body.to("cpu")
+        if adapted:
+            adapted.merge()
+    rung = replace(rung, seconds=ground.clock() - start)
+    tried = Tried(rung, value, error, accepted, depth.name)
+    return Step(tried, plan, (before, opened.digest())), head
+
+
+def rows_of_folds(splits: Splits, folds: int) -> Index:
+    """Return the fold of each held-out row of the first few folds."""
+    return np.concatenate([np.full(len(held), i, np.intp) for i, (_, held) in enumerate(splits.folds[:folds])])
+
+
+def _settings(plan: RungPlan) -> Iterator[tuple[str, float, tuple[float, ...]]]:
+    """Yield (start, rate, places on the way from start to end) of the trainings on a fold."""
+    for start in plan.starts:
+        for rate in plan.rates:
+            yield start, rate, ALPHAS if start == "linear" else (1.0,)
+
+
+def _compared(
+    ground: Ground,
+    plan: RungPlan,
+    opened: Opened,
+    source: Source,
+    origin: dict[str, torch.Tensor],
+    folder: Path,
+    left: Callable[[], float],
+) -> tuple[Rung, dict[str, float]]:
+    """Return the rung, and the share of its steps that each training took, by its name."""
+    folds = ground.splits.folds[: plan.folds]
+    logits: list[NDArray[np.float64]] = []
+    shares: dict[str, list[float]] = {}
+    total = sum(_recipe(ground, plan, rate, fit).steps for fit, _ in folds for _, rate, _ in _settings(plan))
+    with ground.track(f"{plan.name}", total) as advance:
+        watch = Watch(ground.clock, left, ground.log, advance, ground.workers, ground.device)
+        for number, (fit, held) in enumerate(folds):
+            linear = ground.probe.refit(fit)
+            on_fold = []
+            for start, rate, alphas in _settings(plan):
+                name = f"fold{number}-{start}-{rate:g}"
+                opened.body.load_state_dict(origin)
+                model = model_at(opened.body, _head(start, linear, ground.seed), plan.low, ground.device)
+                batches = _batches(ground, plan, source, fit)
+                recipe = _recipe(ground, plan, rate, fit)
+                tried = attempt(model, recipe, batches, held, alphas, ground.classes, folder / name, watch)
+                on_fold.append(tried.logits_AHK)
+                shares.setdefault(f"{start}-{rate:g}", []).append(tried.share)
+            logits.append(np.concatenate(on_fold))
+    names = [f"{_said(start)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
+             for start, rate, alphas in _settings(plan) for a in alphas]  # fmt: skip
+    row_R = ground.probe.row_R[: sum(len(held) for _, held in folds)]
+    rung = rung_of(_title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R])
+    return rung, {name: float(np.mean(each)) for name, each in shares.items()}
+
+
+def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], target_R: Index) -> Rung:
+    """Make a rung of held-out logits, a temperature fitted to each candidate."""
+    temperatures = tuple(fit_temperature(l_RK, target_R) for l_RK in raw_SRK)
+    logits_SRK = raw_SRK / np.asarray(temperatures)[:, None, None]
+    loss_SR = np.stack([log_loss_N(l_RK, target_R) for l_RK in logits_SRK])
+    return Rung(name, tuple(settings), logits_SRK.astype(np.float32), loss_SR, temperatures, 0.0)
+
+
+def _title(plan: RungPlan) -> str:
+    how = f" by LoRA, rank {plan.lora}" if plan.lora else ""
+    return f"{plan.name}{how}" if plan.name.startswith("everything") else f"layers {plan.name}{how}"
+
+
+def _said(start: str) -> str:
+    return {"linear": "from the linear head", "fresh": "from a fresh head"}[start]
+
+
+def _head(start: str, linear: LinearHead, seed: int) -> LinearHead:
+    return linear if start == "linear" else fresh_head(linear, seed)
+
+
+def _batches(ground: Ground, plan: RungPlan, source: Source, rows: Index) -> Batches:
+    size = min(plan.batch, len(rows))
+    return Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device)
+
+
+def _recipe(ground: Ground, plan: RungPlan, rate: float, rows: Index) -> Recipe:
+    steps = plan.epochs * max(1, len(rows) // min(plan.batch, len(rows)))
+    return Recipe(steps, rate, plan.bottom, ground.seed)
+
+
+def _final(
+    ground: Ground,
+    plan: RungPlan,
+    opened: Opened,
+    source: Source,
+    origin: dict[str, torch.Tensor],
+    rung: Rung,
+    shares: dict[str, float],
+    folder: Path,
+    left: Callable[[], float],
+) -> LinearHead:
+    """Train the chosen setting on all training examples and leave the network so; returns the head."""
+    start, rate, alpha = [(s, r, a) for s, r, alphas in _settings(plan) for a in alphas][rung.best]
+    rows, probe = ground.splits.train, ground.probe
+    opened.body.load_state_dict(origin)
+    model = model_at(opened.body, _head(start, probe.refit(rows), ground.seed), plan.low, ground.device)
+    recipe = _recipe(ground, plan, rate, rows)
+    batches = _batches(ground, plan, source, rows)
+    first, training = begun(model, recipe, batches, ground.classes)
+    done = folder / "final" / "step-99999999.safetensors"
+    try:
+        training.use(read(done)[0])
+    except StoreError:
+        with ground.track(f"{plan.name}, all examples", recipe.steps) as advance:
+            watch = Watch(ground.clock, left, ground.log, advance, ground.workers, ground.device)
+            stop = max(1, round(shares[f"{start}-{rate:g}"] * recipe.steps))
+            ran(training, batches, folder / "final", watch, stop=stop)
+        training.use(between(first, training.average, alpha))
+        write(folder / "final", 99999999, training.followed, {})
+    model.eval()
+    return model.head(rung.temperatures[rung.best])

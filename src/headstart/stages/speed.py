@@ -1,0 +1,125 @@
+"""speed: measured seconds of each depth on this machine with these examples, for the plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import nn
+
+from headstart.backbones import lora
+from headstart.backbones.depth import Depth, depths
+from headstart.backbones.engine import Array
+from headstart.encoder import Encoder
+from headstart.errors import BackboneError
+from headstart.heads.top import plain_head
+from headstart.stages.plan import BATCH, Speed
+from headstart.stages.sources import Opened, example, open_at
+from headstart.stages.trial import begun, model_at
+from headstart.stages.tune import Recipe
+
+HOPELESS = 3.0
+"""A depth of which one epoch must take so many times what is left is not measured but estimated."""
+LORA_RANK = 8
+Clock = Callable[[], float]
+
+
+def speeds(
+    encoder: Encoder, contents: Sequence[Callable[[], bytes]], examples: int, left: float, device: str, clock: Clock
+) -> Iterator[Speed]:
+    """Yield the speed of each depth, shallowest first; of transformers the deeper ones by LoRA.
+
+    Args:
+        encoder: the pretrained network.
+        contents: a few examples.
+        examples: how many there are to train on, for an estimate of whether a depth is worth measuring.
+        left: seconds that the rungs may take.
+        device: where tops are trained.
+        clock: seconds.
+    """
+    backbone = deepcopy(encoder.backbone)
+    inputs = [encoder.load(read()) for read in contents]
+    decoding = _timed(lambda: [encoder.load(read()) for read in contents], clock) / len(inputs) / encoder.threads
+    attention = lora.has_attention(backbone.trunk) and lora.available()
+    before: Speed | None = None
+    for number, depth in enumerate(depths(backbone.trunk, example(backbone))):
+        rank = LORA_RANK if attention and number else 0  # the last blocks are cheap enough to be trained whole
+        guess = before.step * depth.share / before.share if before else 0.0
+        if before and guess * examples * 4 > HOPELESS * left:
+            before = Speed(depth.name, depth.share, decoding, guess, before.low, rank, guessed=True)
+        else:
+            before = _speed(depth, open_at(depth, backbone, encoder), inputs, decoding, rank, device, clock)
+        yield before
+
+
+def _speed(
+    depth: Depth, opened: Opened, inputs: Sequence[Array], decoding: float, rank: int, device: str, clock: Clock
+) -> Speed:
+    below, activations = decoding, list(inputs)
+    if opened.below is not None:
+        engine = opened.below.choose(inputs).engine
+        list(engine.run(inputs))  # the first run warms up
+        start = clock()
+        activations = list(engine.run(inputs))
+        below += (clock() - start) / len(inputs)
+    opened.free()
+    adapted = None
+    if rank:
+        try:
+            adapted = lora.adapt(opened.body, rank, 0, opened.shared)
+        except BackboneError:  # attention made of convolutions
+            rank = 0
+    x_B = np.stack([activations[i % len(activations)] for i in range(BATCH)])
+    steps = {low: step_seconds(opened.body, x_B, low, device, clock) for low in precisions(device)}
+    if adapted:
+        adapted.merge()
+    low = min(steps, key=steps.__getitem__)
+    return Speed(depth.name, depth.share, below, steps[low] / BATCH, low, rank)
+
+
+def precisions(device: str) -> tuple[bool, ...]:
+    """Return whether to try float32 alone, or bfloat16 as well: where the hardware computes in it."""
+    if device == "cuda":
+        return (False, True) if torch.cuda.is_bf16_supported() else (False,)
+    return (False, True) if torch.ops.mkldnn._is_mkldnn_bf16_supported() and device == "cpu" else (False,)
+
+
+def step_seconds(
+    body: nn.Module, x_B: Array, low: bool, device: str, clock: Clock = time.perf_counter, rate: float = 0.0
+) -> float:
+    """Return the seconds of one training step on a batch; the second step is timed, the first warms up."""
+    features = _features(body, x_B, device)
+    model = model_at(body, plain_head(features, 2, 0), low, device)
+    batches = _OneBatch(x_B, device)
+    _, training = begun(model, Recipe(2, rate), batches, 2)  # type: ignore[arg-type]
+    training.learn(*batches.batch(0))
+    return _timed(lambda: training.learn(*batches.batch(1)), clock)
+
+
+class _OneBatch:
+    """A batch again and again, for timing."""
+
+    def __init__(self, x_B: Array, device: str) -> None:
+        x = torch.from_numpy(np.ascontiguousarray(x_B)).to(device)
+        self.x_B = x.float() if x.is_floating_point() else x
+        self.target_N = np.arange(len(x_B)) % 2
+        self.rows = np.arange(len(x_B))
+        self.device = device
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.x_B, torch.from_numpy(self.target_N).to(self.device)
+
+
+def _features(body: nn.Module, x_B: Array, device: str) -> int:
+    with torch.no_grad():
+        x = torch.from_numpy(np.ascontiguousarray(x_B[:1])).to(device)
+        return int(body.to(device)(x.float() if x.is_floating_point() else x).shape[1])
+
+
+def _timed(work: Callable[[], object], clock: Clock) -> float:
+    start = clock()
+    work()
+    return clock() - start

@@ -1,0 +1,194 @@
+"""One training and what comes of it: held-out logits of its candidates, kept on disk so that nothing is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from torch import nn
+
+from headstart.heads.linear import log_loss_N
+from headstart.heads.top import Top, keep_statistics
+from headstart.progress import Advance
+from headstart.stages.batches import Batches, Source, tensor
+from headstart.stages.loops import Clock, Log, counted, logged, resume, saved, until_stale, within
+from headstart.stages.split import Index
+from headstart.stages.tune import Recipe, Tensors, Training, tune
+from headstart.store import save_arrays
+
+ALPHAS = (0.25, 0.5, 0.75, 1.0)
+"""Places on the way from the start to the averaged end (WiSE-FT, Wortsman et al. 2022, 2109.01903)."""
+PATIENCE = 3
+_JUDGED = 64
+UNBALANCED = 3.0
+"""From this ratio of the largest class to the smallest on, the loss is weighted."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What goes on around a training.
+
+    Attributes:
+        clock: seconds.
+        left: seconds left for it.
+        log: told of every step.
+        advance: moves a progress bar by a step.
+        workers: threads that read ahead.
+        device: where it is computed.
+    """
+
+    clock: Clock
+    left: Callable[[], float]
+    log: Log
+    advance: Advance
+    workers: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a training gave: logits_AHK of its candidates on the held examples, and the share of its steps it took."""
+
+    logits_AHK: NDArray[np.float64]
+    share: float
+
+
+def class_weights(target_N: Index, classes: int) -> torch.Tensor | None:
+    """Return weight_K, the inverse root of the classes' shares (mean 1 over the examples), or None.
+
+    None where the largest class has less than three times the examples of the smallest. The root, as full weights
+    trade the accuracy that is reported for that of rare classes.
+    """
+    count_K = np.maximum(1, np.bincount(target_N, minlength=classes))
+    if count_K.max() < UNBALANCED * count_K.min():
+        return None
+    weight_K = 1 / np.sqrt(count_K)
+    return torch.tensor(weight_K * count_K.sum() / (weight_K * count_K).sum(), dtype=torch.float32)
+
+
+def attempt(
+    model: Top,
+    recipe: Recipe,
+    batches: Batches,
+    held: Index,
+    alphas: Sequence[float],
+    classes: int,
+    folder: Path,
+    watch: Watch,
+) -> Tried:
+    """Train a model and judge its candidates on held examples, or read what an earlier run found.
+
+    Args:
+        model: at its start; it is left at its end.
+        recipe: how to train it.
+        batches: what on.
+        held: examples to judge on.
+        alphas: the candidates: places on the way from the start to the averaged end.
+        classes: K.
+        folder: of this training, for checkpoints and the result.
+        watch: what goes on around it.
+
+    Raises:
+        OutOfTime: no seconds are left.
+    """
+    done = folder / "held.safetensors"
+    try:
+        kept = load_file(done)
+        watch.advance(recipe.steps)
+        return Tried(kept["logits"], float(kept["share"][0]))
+    except (OSError, SafetensorError, KeyError):
+        pass
+    target_H = batches.target_N[held]
+    start, training = begun(model, recipe, batches, classes)
+
+    def loss() -> float:
+        now = {n: t.clone() for n, t in training.followed.items()}
+        training.use(training.average)
+        value = float(log_loss_N(logits_of(model, batches.source, held, batches.device), target_H).mean())
+        training.use(now)
+        return value if np.isfinite(value) else float("inf")
+
+    ran(training, batches, folder, watch, loss)
+    ends = [between(start, training.average, alpha) for alpha in alphas]
+    logits = []
+    for end in ends:
+        training.use(end)
+        logits.append(logits_of(model, batches.source, held, batches.device))
+    tried = Tried(np.stack(logits), training.step / recipe.steps)
+    save_arrays(done, {"logits": tried.logits_AHK, "share": np.array([tried.share])})
+    for spent in folder.glob("step-*.safetensors"):
+        spent.unlink(missing_ok=True)
+    watch.advance(recipe.steps - training.step)
+    return tried
+
+
+def begun(model: nn.Module, recipe: Recipe, batches: Batches, classes: int) -> tuple[Tensors, Training]:
+    """Return where a training starts, and the training."""
+    weight_K = class_weights(batches.target_N[batches.rows], classes)
+    training = Training(model, recipe, weight_K if weight_K is None else weight_K.to(batches.device))
+    return {n: t.clone() for n, t in training.followed.items()}, training
+
+
+def ran(
+    training: Training,
+    batches: Batches,
+    folder: Path,
+    watch: Watch,
+    loss: Callable[[], float] | None = None,
+    stop: int | None = None,
+) -> None:
+    """Train to the end, from the newest checkpoint if there is one.
+
+    Args:
+        training: at its start.
+        batches: what on.
+        folder: of the checkpoints.
+        watch: what goes on around it.
+        loss: looked at after each epoch, to stop early.
+        stop: a step to stop at before the recipe's end.
+
+    Raises:
+        OutOfTime: no seconds are left.
+    """
+    watch.advance(resume(training, folder))
+    rows = logged(tune(training, batches), folder.name, watch.log)
+    rows = within(saved(rows, training, folder, watch.clock), watch.left)
+    if loss is not None:
+        rows = until_stale(rows, training, batches.in_epoch, loss, PATIENCE)
+    for row in counted(rows, watch.advance):
+        if stop is not None and row.step >= stop:
+            break
+
+
+def between(start: Tensors, end: Tensors, alpha: float) -> Tensors:
+    """Return weights on the straight way from a start to an end; alpha 1 is the end itself."""
+    return {n: end[n].clone() if alpha == 1 else torch.lerp(start[n], end[n], alpha) for n in end}
+
+
+def logits_of(model: nn.Module, source: Source, rows: Index, device: str) -> NDArray[np.float64]:
+    """Return logits_NK of examples as they are, in eval mode; the model is left as it was. Not finite becomes 0."""
+    training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    out: list[NDArray[Any]] = []
+    with torch.inference_mode():
+        for at in range(0, len(rows), _JUDGED):
+            x_B = tensor(source.clean(rows[at : at + _JUDGED]), device)
+            out.append(model(x_B).float().cpu().numpy())
+    for module, was in training:
+        module.training = was
+    logits_NK = np.concatenate(out).astype(np.float64)
+    return np.where(np.isfinite(logits_NK).all(1, keepdims=True), logits_NK, 0.0)
+
+
+def model_at(body: nn.Module, head: Any, low: bool, device: str) -> Top:
+    """Return a body with a head on it, ready to be trained, its statistics kept."""
+    model = Top(body, head, low).to(device)
+    keep_statistics(model)
+    return model
