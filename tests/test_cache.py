@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +128,88 @@ def test_the_same_examples_again_take_no_more_room(space: cache.Space) -> None:
     for _ in range(2):
         cache.append(space, digests("a", "b"), rows(1, 2), {})
     assert len(shards(space.folder)) == 1
+
+
+# -- rows of any shape, left on disk
+
+KINDS = ["float32", "float16", "uint8"]
+SHAPES = [(5,), (3, 4, 6), (2, 3), (1, 1, 1, 2)]
+
+
+def drawn(n: int, shape: tuple[int, ...], kind: str, seed: int = 0) -> NDArray[Any]:
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_rows_of_any_shape_and_kind_come_back_as_they_were(
+    shape: tuple[int, ...], kind: str, space: cache.Space
+) -> None:
+    given = drawn(12, shape, kind)
+    for names in (range(5), range(5, 6), range(6, 12)):
+        cache.append(space, digests(*names), given[list(names)], {})
+    again = reopened(space)
+    assert len(shards(space.folder)) == 3
+    order = np.random.default_rng(1).permutation(12)
+    np.testing.assert_array_equal(again.take(digests(*order)), given[order], strict=True)
+    left = again.rows_of(digests(*order))
+    np.testing.assert_array_equal(left.take(np.arange(12)), given[order], strict=True)
+    np.testing.assert_array_equal(left.take(np.array([7, 0, 7])), given[order[[7, 0, 7]]], strict=True)
+    assert len(left) == 12
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.data())
+def test_rows_left_on_disk_are_those_that_are_taken(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject
+) -> None:
+    """Whatever the lengths of the shards, and so of their headers: nothing is read from beside its place."""
+    space = cache.open_space(tmp_path_factory.mktemp("cache"), "key")
+    given = drawn(sum(sizes), (3, 2), data.draw(st.sampled_from(KINDS)))
+    for start, stop in pairwise([0, *np.cumsum(sizes).tolist()]):
+        cache.append(space, digests(*range(start, stop)), given[start:stop], {digest(f"torn {start}"): "x" * start})
+    asked = data.draw(st.lists(st.integers(0, len(given) - 1), min_size=1, max_size=12))
+    left = reopened(space).rows_of(digests(*asked))
+    every = np.arange(len(asked))
+    np.testing.assert_array_equal(left.take(every), reopened(space).take(digests(*asked)), strict=True)
+    np.testing.assert_array_equal(left.take(every), given[asked], strict=True)
+
+
+def test_only_the_shards_that_are_needed_are_mapped_and_none_is_read(space: cache.Space) -> None:
+    for shard in range(4):
+        cache.append(space, digests(*range(3 * shard, 3 * shard + 3)), drawn(3, (2,), "float16", shard), {})
+    left = reopened(space).rows_of(digests(1, 10, 2))
+    assert len(left.blocks) == 2
+    assert all(isinstance(block, np.memmap) for block in left.blocks)
+    assert left.place_N2[:, 1].tolist() == [1, 1, 2]
+
+
+def test_what_is_taken_is_a_copy_that_can_be_written_to_and_the_cache_is_not(space: cache.Space) -> None:
+    given = drawn(4, (3,), "float32")
+    cache.append(space, digests(*range(4)), given, {})
+    left = reopened(space).rows_of(digests(*range(4)))
+    left.take(np.array([1, 2]))[:] = -1
+    np.testing.assert_array_equal(left.take(np.arange(4)), given)
+    with pytest.raises(ValueError, match="read-only"):
+        left.blocks[0][0] = 0
+
+
+def test_rows_of_strangers_are_refused(space: cache.Space) -> None:
+    cache.append(space, digests("a"), rows(1), {})
+    with pytest.raises(KeyError):
+        reopened(space).rows_of(digests("a", "stranger"))
+
+
+def test_rows_of_no_one_are_none(space: cache.Space) -> None:
+    assert len(reopened(space).rows_of([])) == 0
+
+
+def test_halves_take_half_the_room(space: cache.Space, tmp_path: Path) -> None:
+    half = cache.open_space(tmp_path / "half", "key")
+    given = drawn(50, (64,), "float32")
+    cache.append(space, digests(*range(50)), given, {})
+    cache.append(half, digests(*range(50)), given.astype(np.float16), {})
+    [full_shard], [half_shard] = shards(space.folder), shards(half.folder)
+    assert full_shard.stat().st_size - half_shard.stat().st_size == pytest.approx(given.nbytes / 2, abs=64)
 
 
 # -- failures

@@ -28,7 +28,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run(data: Path, network: str, out: Path, **options: Any) -> Result:
-    return fit(Options(str(data), str(out), backbone=network, cache=str(out.parent / "cache"), **{"budget": 0.0, **options}))
+    return fit(
+        Options(str(data), str(out), backbone=network, cache=str(out.parent / "cache"), **{"budget": 0.0, **options})
+    )
 
 
 def test_scores_json_says_what_was_promised(tmp_path: Path, network: str) -> None:

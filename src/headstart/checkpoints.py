@@ -21,7 +21,7 @@ KEPT = 2
 
 
 def write(folder: Path, step: int, tensors: Tensors, about: Mapping[str, Any]) -> Path:
-    """Write a checkpoint and remove all but the newest two.
+    """Write a checkpoint and remove all but it and the one before.
 
     Args:
         folder: holds the checkpoints of one training.
@@ -39,13 +39,15 @@ def write(folder: Path, step: int, tensors: Tensors, about: Mapping[str, Any]) -
     text = json.dumps(dict(about), sort_keys=True)
     metadata = {"about": text, "checksum": checksum(plain, text)}
     write_atomically(path, lambda to: save_file(plain, to, metadata))
-    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
+    found = sorted(folder.glob("step-*.safetensors"))
+    at = found.index(path)
+    for old in (*found[: max(0, at + 1 - KEPT)], *found[at + 1 :]):  # a later one was damaged
         old.unlink(missing_ok=True)
     return path
 
 
 def newest(folder: Path) -> tuple[int, dict[str, torch.Tensor], dict[str, Any]] | None:
-    """Return (step, tensors, about) of the newest checkpoint that is whole; warn of one that is not. None if none is."""
+    """Return (step, tensors, about) of the newest whole checkpoint, or None; warn of any that is damaged."""
     found = sorted(folder.glob("step-*.safetensors"), reverse=True)
     for at, path in enumerate(found):
         try:
@@ -80,9 +82,11 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def checksum(tensors: Tensors, text: str) -> str:
     """Return a SHA-256 over a text and the names, types, shapes and bytes of tensors."""
+    import torch
+
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().contiguous().view(-1)
-        digest.update(flat.numpy().tobytes())
+        digest.update(flat.view(torch.uint8).numpy().tobytes())  # numpy knows no bfloat16
     return digest.hexdigest()

@@ -78,11 +78,16 @@ def cli() -> None:
     help="Of the engine: auto takes bf16 where the processor has it and the features agree with PyTorch's.",
 )
 @click.option(
-    "--budget", default="5m", show_default=True, metavar="TIME",
+    "--budget",
+    default="5m",
+    show_default=True,
+    metavar="TIME",
     help="For the whole run: 90s, 10m, 1h30m; 0 stops at the linear head.",
 )
 @click.option(
-    "--scratch/--no-scratch", default=True, show_default=True,
+    "--scratch/--no-scratch",
+    default=True,
+    show_default=True,
     help="Also train the same network from random weights for as long, to say what pretraining is worth.",
 )
 @click.option(
@@ -92,7 +97,10 @@ def cli() -> None:
 @click.option("--plan-only", default="", metavar="FILE", help="Write the plan to this file and train nothing.")
 @click.option("--log", default="", metavar="DIR", help="Write a row for each training step (JSONL, TensorBoard).")
 @click.option(
-    "--workers", default=2, show_default=True, type=click.IntRange(min=0),
+    "--workers",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=0),
     help="Threads that read batches ahead; they change no number.",
 )
 @_CACHE

@@ -1,4 +1,4 @@
-"""deepen: what comes after the linear head: plan, climb, training from scratch, the learning curve. One page of flow."""
+"""deepen: what comes after the linear head: plan, climb, training from scratch, the learning curve."""
 
 from __future__ import annotations
 
@@ -153,7 +153,10 @@ def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Pla
     low = min(steps, key=steps.__getitem__)
     made = scratch_plan(steps[low], low, used, left, size, RATES)
     if made.seconds > max(0.0, left):
-        why = f"it must last as long as the transfer run ({used:.0f} s), which takes {made.seconds:.0f} s; {max(0.0, left):.0f} s were left"
+        why = (
+            f"it must last as long as the transfer run ({used:.0f} s), which takes {made.seconds:.0f} s; "
+            f"{max(0.0, left):.0f} s were left"
+        )
         return replace(chosen, without=why)
     return replace(chosen, scratch=made)
 

@@ -21,7 +21,9 @@ import tiny
 from headstart.backbones import engine as engines
 from headstart.backbones.engine import (
     Chosen,
+    Narrow,
     OpenVinoEngine,
+    Plain,
     Recalled,
     TorchEngine,
     choose,
@@ -192,6 +194,67 @@ def test_names_tell_engines_and_precisions_apart(network: nn.Module) -> None:
     assert [name.split()[0] for name in names] == ["torch", "torch", "openvino", "openvino"]
     assert [name.split()[-1] for name in names] == ["fp32", "bf16", "fp32", "bf16"]
     assert names[1].split()[2] == "cuda"
+
+
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
+def test_activations_come_as_they_are_shaped(kind: str, network: nn.Module, pictures: Pictures) -> None:
+    class Below(nn.Module):
+        """The network up to its last convolution."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = network.layers[:5]
+
+        def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+            return self.layers((pixels_N3HW.float() - 127.5) / 127.5)
+
+    below = Below().eval()
+    engine = openvino_engine(below) if kind == "openvino" else TorchEngine(below)
+    with torch.inference_mode():
+        expected = below(torch.from_numpy(np.stack(pictures[:19]))).numpy()
+    got = ran(engine, pictures[:19])
+    assert got.shape == (19, 8, 12, 12)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
+
+
+class Giving:
+    """An engine that gives what it is given."""
+
+    name = "giving"
+
+    def run(self, inputs: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        yield from inputs
+
+
+def test_narrow_results_are_halves_that_end_where_halves_end() -> None:
+    given = np.array([0, 1.5, -1.5, 65504, 65519, 65520, 1e9, -1e9, np.inf, -np.inf, 1e-9], np.float32)
+    [found] = Narrow(Giving()).run([given])
+    assert found.dtype == np.float16
+    most = 65504.0
+    assert found.tolist() == [0, 1.5, -1.5, most, most, most, most, -most, most, -most, 0]
+
+
+def test_narrow_results_are_the_engine_s_to_eleven_bits(network: nn.Module, pictures: Pictures) -> None:
+    full, narrow = ran(TorchEngine(network), pictures), ran(Narrow(TorchEngine(network)), pictures)
+    assert (narrow.dtype, narrow.shape) == (np.float16, full.shape)
+    np.testing.assert_array_equal(narrow, full.astype(np.float16))
+    np.testing.assert_allclose(narrow.astype(np.float32), full, rtol=2**-11, atol=1e-7)
+    assert least_cosine(narrow, full) > 0.99999
+
+
+def test_a_narrow_engine_goes_by_the_name_of_the_one_inside_and_takes_pictures_as_they_come() -> None:
+    taken: list[int] = []
+    inputs = (taken.append(i) or np.zeros(2, np.float32) for i in range(9))  # type: ignore[func-returns-value]
+    engine = Narrow(Giving())
+    next(engine.run(inputs))
+    assert (engine.name, taken) == ("giving", [0])
+
+
+def test_no_engine_gives_the_inputs_themselves(pictures: Pictures) -> None:
+    found = list(Plain().run(iter(pictures)))
+    assert len(found) == len(pictures)
+    assert all(one is other for one, other in zip(found, pictures, strict=True))
+    assert Plain().name == "inputs"
 
 
 # -- which one is taken
@@ -365,6 +428,15 @@ def test_rows_of_zeros_agree_with_each_other_and_with_nothing_else() -> None:
     assert least_cosine(zeros, zeros) == 1
     assert least_cosine(zeros, ones) == 0
     assert least_cosine(ones * np.nan, ones) == -1
+
+
+def test_activations_are_compared_row_by_row_whatever_their_shape() -> None:
+    rng = np.random.default_rng(0)
+    truth, other = rng.normal(size=(2, 5, 3, 4, 4))
+    found = least_cosine(other, truth)
+    assert found == pytest.approx(least_cosine(other.reshape(5, -1), truth.reshape(5, -1)))
+    assert found < 0.5
+    assert least_cosine(2 * truth, truth) == pytest.approx(1)
 
 
 def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:

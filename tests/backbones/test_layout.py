@@ -157,7 +157,11 @@ def test_a_model_that_fit_made_gives_its_golden_outputs_without_headstart(
 ) -> None:
     data = tiny.photos(tmp_path / "photos", each=8)
     cache = str(tmp_path / "cache")
-    fit(Options(str(data), str(tmp_path / "model"), backbone=LAYOUTS["torchvision, cut"](tmp_path), cache=cache, budget=0))
+    fit(
+        Options(
+            str(data), str(tmp_path / "model"), backbone=LAYOUTS["torchvision, cut"](tmp_path), cache=cache, budget=0
+        )
+    )
     record = json.loads((tmp_path / "model" / RECORD).read_text())
     golden = load_file(tmp_path / "model" / GOLDEN)
     settings = record["preprocessing"]

@@ -24,6 +24,7 @@ from headstart import cache, store
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.engine import Chosen, OpenVinoEngine, Recalled, TorchEngine
 from headstart.backbones.images import open_image_backbone
+from headstart.data.augment import View, augment, load_view
 from headstart.data.examples import CellContent, FileContent
 from headstart.data.pictures import inspect_picture
 from headstart.data.pixels import Preprocess
@@ -408,6 +409,57 @@ def test_a_stream_gives_the_features_and_the_reasons_in_order(
     got = np.stack([each for each in stream if not isinstance(each, str)])
     np.testing.assert_array_equal(got, table(encoded(made, pictures), pictures))
     assert list(made.stream([item(b"no picture").content])) == [stream[3]]
+
+
+# -- another look at the same examples
+
+
+def looking(made: Encoder, number: int) -> Encoder:
+    view = View(number, 5)
+    return replace(made, look=made.task.augment.view(made.backbone, view), seen=view.name)
+
+
+def test_features_of_a_view_are_those_of_the_network_on_that_view_and_have_a_place_of_their_own(
+    backbone: Backbone, tmp_path: Path, pictures: list[Item]
+) -> None:
+    import torch
+
+    made, given = torch_only(backbone, tmp_path), pictures[:5]
+    plain = table(encoded(made, given), given)
+    for number in (1, 2):
+        found = encoded(looking(made, number), given)
+        loaded = [load_view(each.content.read(), backbone.preprocess, View(number, 5)) for each in given]
+        with torch.inference_mode():
+            expected = made.network(torch.from_numpy(np.stack(loaded))).numpy()
+        np.testing.assert_allclose(table(found, given), expected, atol=1e-5)
+        assert np.abs(table(found, given) - plain).max() > 1e-3
+        streamed = np.stack(list(looking(made, number).stream([each.content for each in given])))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(streamed, table(found, given))
+        assert found.computed == 5
+        assert encoded(looking(made, number), given).computed == 0
+    again = encoded(made, given)
+    assert again.computed == 0
+    np.testing.assert_array_equal(table(again, given), plain)
+
+
+def test_view_0_is_what_the_linear_head_was_fitted_on_and_is_not_computed_again(
+    backbone: Backbone, tmp_path: Path, pictures: list[Item]
+) -> None:
+    made = torch_only(backbone, tmp_path)
+    encoded(made, pictures[:5])
+    assert encoded(looking(made, 0), pictures[:5]).computed == 0
+
+
+def test_the_task_s_inputs_for_training_are_crops_of_what_it_keeps_for_that(
+    backbone: Backbone, pictures: list[Item]
+) -> None:
+    augmented, data = IMAGE_CLASSIFICATION.augment, pictures[0].content.read()
+    wide = augmented.wide(backbone)(data)
+    assert all(a > b for a, b in zip(wide.shape[1:], backbone.preprocess.size, strict=True))
+    one, other = (augmented.change(backbone)(wide, np.random.default_rng(seed)) for seed in (0, 1))
+    np.testing.assert_array_equal(one, augment(wide, backbone.preprocess.size, np.random.default_rng(0)))
+    assert one.shape == other.shape == (3, *backbone.preprocess.size)
+    assert (one != other).any()
 
 
 # -- the key

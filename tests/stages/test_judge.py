@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.heads.linear import log_loss_N
-from headstart.stages.judge import Scores, corrected, judge, ladder, paired
+from headstart.heads.linear import LinearHead, log_loss_N
+from headstart.stages.judge import RungScore, Scores, Tried, corrected, gain, judge, ladder, paired
 from headstart.stages.probe import Probe, Rung, probe
 from headstart.stages.split import Index, Splits, split
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
@@ -32,7 +32,7 @@ def with_test(y: Index, train: int) -> Splits:
 
 def judged(x: Floats, y: Index, splits: Splits, seed: int = 0) -> Scores:
     found = probe(x, y, 3, splits, lambda: 0.0)
-    return judge(found, lambda rows: x[rows], y, splits, SCORING, seed)
+    return judge(found, (), found.head, lambda rows: x[rows], y, splits, SCORING, seed)
 
 
 def rung(logits_SRK: NDArray[np.float64], target_R: Index, name: str = "a rung") -> Rung:
@@ -54,7 +54,7 @@ def test_the_test_examples_are_asked_for_once_and_nothing_else() -> None:
     splits = with_test(y, 60)
     found = probe(x, y, 3, splits, lambda: 0.0)
     asked: list[Index] = []
-    judge(found, lambda rows: (asked.append(rows), x[rows])[1], y, splits, SCORING, 0)
+    judge(found, (), found.head, lambda rows: (asked.append(rows), x[rows])[1], y, splits, SCORING, 0)
     assert [rows.tolist() for rows in asked] == [list(range(60, 90))]
 
 
@@ -62,7 +62,7 @@ def test_on_a_test_the_measures_are_those_of_the_shipped_head_on_it() -> None:
     x, y = clusters(90)
     splits = with_test(y, 60)
     found = probe(x, y, 3, splits, lambda: 0.0)
-    scores = judge(found, lambda rows: x[rows], y, splits, SCORING, 0)
+    scores = judge(found, (), found.head, lambda rows: x[rows], y, splits, SCORING, 0)
     logits = found.head.logits(x[60:])
     manual = SCORING.score(SCORING.read(logits, y[60:]), np.ones(30))
     assert {m.name: m.value for m in scores.measures} == pytest.approx(manual)
@@ -101,7 +101,7 @@ def test_without_a_test_no_features_are_asked_for_and_each_example_has_one_row()
     def never(rows: Index) -> Floats:
         raise AssertionError("there is nothing to judge")
 
-    scores = judge(found, never, y, splits, SCORING, 0)
+    scores = judge(found, (), found.head, never, y, splits, SCORING, 0)
     assert scores.how == "cross-validation"
     assert scores.rows.tolist() == list(range(60))
     assert scores.logits_NK.shape == (60, 3)
@@ -111,7 +111,7 @@ def test_the_row_of_an_example_is_its_prediction_in_the_first_repeat() -> None:
     x, y = clusters(60)
     splits = crossed(y)
     found = probe(x, y, 3, splits, lambda: 0.0)
-    scores = judge(found, lambda rows: x[rows], y, splits, SCORING, 0)
+    scores = judge(found, (), found.head, lambda rows: x[rows], y, splits, SCORING, 0)
     first = {int(i): r for r, i in reversed(list(enumerate(found.row_R)))}
     for row, logits_K in zip(scores.rows, scores.logits_NK, strict=True):
         np.testing.assert_array_equal(logits_K, found.rungs[-1].chosen_RK[first[int(row)]])
@@ -248,10 +248,14 @@ def test_a_single_unit_proves_nothing() -> None:
     assert paired(np.array([True, True]), np.array([False, False]), np.array([0, 0])) == (1.0, float("inf"))
 
 
+def probed(*rungs: Rung) -> Probe:
+    row_R = np.arange(rungs[-1].logits_SRK.shape[1])
+    return Probe(rungs, row_R, head=None, solver="", refit=None)  # type: ignore[arg-type]
+
+
 def laddered(*said: Index, y: Index) -> list[tuple[float, float, bool]]:
-    rungs = tuple(rung(saying(labels), y, str(i)) for i, labels in enumerate(said))
-    found = Probe(rungs, np.arange(len(y)), head=None, solver="")  # type: ignore[arg-type]
-    return [(r.gain, r.error, r.better) for r in ladder(found, y, crossed(y), SCORING, 0)]
+    found = probed(*(rung(saying(labels), y, str(i)) for i, labels in enumerate(said)))
+    return [(r.gain, r.error, r.better) for r in ladder(found, (), y, crossed(y), SCORING, 0)]
 
 
 def test_each_rung_is_compared_with_the_one_below_it() -> None:
@@ -280,8 +284,158 @@ def test_a_rung_is_told_by_its_name_its_chosen_setting_and_its_score_where_choic
     x, y = clusters(90)
     splits = with_test(y, 60)
     found = probe(x, y, 3, splits, lambda: 0.0)
-    for told, made in zip(ladder(found, y, splits, SCORING, 0), found.rungs, strict=True):
+    for told, made in zip(ladder(found, (), y, splits, SCORING, 0), found.rungs, strict=True):
         right = made.chosen_RK.argmax(1) == y[found.row_R]
         assert (told.name, told.setting, told.seconds) == (made.name, made.settings[made.best], made.seconds)
         assert told.headline.value == pytest.approx(right.mean())
         assert told.headline.low <= told.headline.value <= told.headline.high
+
+
+# -- rungs above the linear head
+
+Y = np.arange(40) % 2
+
+
+def wrong(count: int, start: int = 0) -> Index:
+    """Labels of which so many are wrong."""
+    said = Y.copy()
+    said[start : start + count] = 1 - said[start : start + count]
+    return said
+
+
+def told(*accepted: bool, rows: int = 40) -> tuple[RungScore, ...]:
+    """The ladder with rungs above the linear head that were accepted or not."""
+    below = probed(rung(saying(wrong(20)), Y, "guess"), rung(saying(wrong(10)), Y, "linear head"))
+    tried = [
+        Tried(rung(saying(wrong(4)[:rows]), Y[:rows], f"rung {i}"), 0.1 + i, 0.01 + i, yes, f"after {i}")
+        for i, yes in enumerate(accepted)
+    ]
+    return ladder(below, tried, Y, crossed(Y), SCORING, 0)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        ((), "shipped"),
+        ((False,), "shipped beaten"),
+        ((True,), "passed shipped"),
+        ((True, True), "passed passed shipped"),
+        ((True, False), "passed shipped beaten"),
+        ((False, True), "passed beaten shipped"),
+        ((True, False, True, False), "passed passed beaten shipped beaten"),
+    ],
+)
+def test_the_last_rung_that_was_better_ships_and_the_linear_head_where_none_was(
+    accepted: tuple[bool, ...], expected: str
+) -> None:
+    found = told(*accepted)
+    assert " ".join(each.status for each in found) == f"yardstick {expected}"
+    assert [each.better for each in found[2:]] == list(accepted)
+
+
+def test_a_rung_above_is_told_with_the_gain_that_it_was_accepted_by_and_the_place_it_trained_from() -> None:
+    *below, deep = told(True)
+    assert (deep.name, deep.setting, deep.seconds, deep.cut) == ("rung 0", "s=0", 2.5, "after 0")
+    assert (deep.gain, deep.error) == (0.1, 0.01)
+    assert deep.headline.value == pytest.approx(0.9)
+    assert [each.cut for each in below] == ["", ""]
+
+
+def test_a_rung_that_was_tried_on_the_first_folds_is_scored_on_these() -> None:
+    *_, deep = told(True, rows=16)
+    assert deep.headline.value == pytest.approx(12 / 16)
+
+
+def test_the_shipped_rung_is_found() -> None:
+    y, x = Y, np.random.default_rng(0).normal(size=(40, 2))
+    below = probed(rung(saying(wrong(20)), y, "guess"), rung(saying(wrong(10)), y, "linear head"))
+    tried = (Tried(rung(saying(wrong(4)), y, "deep"), 0.1, 0.01, True, ""),)
+    head = LinearHead(np.zeros(2), np.ones(2), np.eye(2), np.zeros(2))
+    for given, expected in (((), "linear head"), (tried, "deep")):
+        scores = judge(below, given, head, lambda rows: x[rows], y, crossed(y), SCORING, 0)
+        assert scores.shipped.name == expected
+        assert scores.headline.value == pytest.approx({"linear head": 0.75, "deep": 0.9}[expected], abs=0.02)
+
+
+def test_without_a_test_the_shipped_rung_is_scored_on_the_folds_that_it_was_tried_on() -> None:
+    below = probed(rung(saying(wrong(20)), Y, "guess"), rung(saying(wrong(10)), Y, "linear head"))
+    deep = rung(saying(wrong(4)[:16]), Y[:16], "deep")
+    beaten = rung(saying(wrong(40)), Y, "deeper")
+    passed = rung(saying(wrong(6)), Y, "shallow")
+    tried = (Tried(passed, 0.1, 0.01, True, ""), Tried(deep, 0.1, 0.01, True, ""), Tried(beaten, -0.1, 0.01, False, ""))
+    scores = judge(below, tried, None, None, Y, crossed(Y), SCORING, 0)  # type: ignore[arg-type]
+    assert scores.rows.tolist() == list(range(16))
+    np.testing.assert_array_equal(scores.logits_NK, deep.chosen_RK)
+    assert scores.headline.value == pytest.approx(12 / 16, abs=0.02)
+    assert scores.guess.value == 0, "the guess is that on the same examples"
+
+
+def test_on_a_test_the_shipped_head_is_judged_with_the_features_of_its_own_network() -> None:
+    x, y = clusters(90)
+    splits = with_test(y, 60)
+    found = probe(x, y, 3, splits, lambda: 0.0)
+    rng = np.random.default_rng(3)
+    head = LinearHead(np.zeros(5), np.ones(5), rng.normal(size=(5, 3)), np.zeros(3), 2.0)
+    other = rng.normal(size=(90, 5))
+    scores = judge(found, (), head, lambda rows: other[rows], y, splits, SCORING, 0)
+    np.testing.assert_array_equal(scores.logits_NK, head.logits(other[60:]))
+    assert scores.headline.value == pytest.approx((scores.logits_NK.argmax(1) == y[60:]).mean())
+
+
+# -- the gain of a rung
+
+
+def gained(one: Rung, below: Rung, fold_R: Index, row_R: Index | None = None, y: Index = Y) -> tuple[float, float]:
+    rows = np.arange(len(fold_R)) if row_R is None else row_R
+    return gain(one, below, fold_R, rows, y, crossed(y), SCORING)
+
+
+FOLDS = np.arange(40) // 8
+
+
+def test_the_gain_is_paired_over_the_held_out_examples() -> None:
+    found = gained(rung(saying(wrong(4)), Y), rung(saying(wrong(10)), Y), FOLDS)
+    assert found == (pytest.approx(6 / 40), pytest.approx(np.sqrt(0.15 * 0.85 / 39)))
+    assert gained(rung(saying(wrong(4)), Y), rung(saying(wrong(4)), Y), FOLDS) == (0.0, 0.0)
+
+
+def test_of_several_settings_the_gain_is_that_of_the_one_chosen_on_the_other_folds() -> None:
+    """By its own fold each row would be given the setting that is right on it, and the gain would be all."""
+    fold_R = np.arange(40) % 2
+    settings = np.concatenate([saying(np.where(fold_R == 0, Y, 1 - Y)), saying(np.where(fold_R == 1, Y, 1 - Y))])
+    assert gained(rung(settings, Y), rung(saying(1 - Y), Y), fold_R)[0] == 0
+
+
+def test_settings_that_know_nothing_gain_nothing_however_many_they_are() -> None:
+    gains = []
+    for seed in range(30):
+        many, y = noise(40, 40, seed)
+        gains.append(gained(many, rung(many.logits_SRK[:1].astype(np.float64), y), FOLDS, y=y)[0])
+    assert abs(np.mean(gains)) < 0.04
+
+
+def test_the_rung_below_may_have_been_chosen_on_more_folds() -> None:
+    few, whole = FOLDS[:16], rung(saying(wrong(10)), Y)
+    assert gained(rung(saying(wrong(4)[:16]), Y[:16]), whole, few, np.arange(40))[0] == pytest.approx(6 / 16)
+
+
+def test_the_rung_below_may_have_been_tried_on_fewer_folds() -> None:
+    """A plan that was edited, or a shallow rung for which there was less time: what both saw is compared."""
+    few = rung(saying(wrong(10)[:16]), Y[:16])
+    assert gained(rung(saying(wrong(4)), Y), few, FOLDS)[0] == pytest.approx(6 / 16)
+    assert gained(rung(saying(wrong(4)), Y), rung(saying(wrong(6)[:8]), Y[:8]), FOLDS)[0] == pytest.approx(2 / 8)
+
+
+def test_rows_are_held_against_the_examples_behind_them() -> None:
+    row_R = np.random.default_rng(0).permutation(40)
+    one, below = rung(saying(wrong(4)[row_R]), Y[row_R]), rung(saying(wrong(10)[row_R]), Y[row_R])
+    found = gained(one, below, FOLDS, row_R)
+    assert found == pytest.approx(gained(rung(saying(wrong(4)), Y), rung(saying(wrong(10)), Y), FOLDS))
+
+
+def test_copies_do_not_make_a_gain_more_certain() -> None:
+    y, row = np.repeat(Y, 2), np.repeat(np.arange(40), 2)
+    splits = crossed(y, row)
+    one, below = rung(saying(wrong(4)[row]), y), rung(saying(wrong(10)[row]), y)
+    found = gain(one, below, np.repeat(FOLDS, 2), np.arange(80), y, splits, SCORING)
+    assert found == pytest.approx(gained(rung(saying(wrong(4)), Y), rung(saying(wrong(10)), Y), FOLDS))

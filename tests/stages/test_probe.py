@@ -13,7 +13,7 @@ from headstart.data.examples import Part
 from headstart.heads import logistic, neighbours, ridge
 from headstart.heads.linear import log_loss_N
 from headstart.stages import probe as stage
-from headstart.stages.probe import Probe, probe
+from headstart.stages.probe import Probe, Rung, probe
 from headstart.stages.split import Index, Splits, split
 
 Features = NDArray[np.float32]
@@ -278,6 +278,102 @@ def test_the_head_gives_new_examples_their_class(solver: str) -> None:
     x, y = clusters(120, 8, 3)
     found = probed(x, y, given_parts(y, 80, 0))
     assert (found.head.logits(x[80:]).argmax(1) == y[80:]).mean() > 0.95
+
+
+def test_the_shipped_head_is_its_own_refit_but_for_the_temperature(solver: str) -> None:
+    x, y = clusters(80, 8, 3, spread=4)
+    splits = given_parts(y, 50, 20)
+    found = probed(x, y, splits)
+    again = found.refit(splits.train)
+    for name in ("mean_D", "std_D", "weight_DK", "bias_K"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(found.head, name), err_msg=name)
+    assert again.temperature == 1.0
+
+
+def test_refitted_on_a_fold_it_gives_the_held_out_logits_of_the_chosen_setting(solver: str) -> None:
+    """Training from the linear head starts where that head was when it was judged."""
+    x, y = clusters(60, 8, 3, spread=4)
+    splits = crossed(y)
+    found = probed(x, y, splits)
+    best, at, close = found.rungs[LINEAR].best, 0, {"logistic": 2e-2, "ridge": 1e-5}[solver]
+    for fit, held in splits.folds[:4]:
+        expected = raw(found, LINEAR)[best, at : at + len(held)]
+        np.testing.assert_allclose(found.refit(fit).logits(x[held]), expected, atol=close)
+        at += len(held)
+
+
+def test_a_refit_sees_only_the_rows_that_it_is_given(solver: str) -> None:
+    x, y = clusters(60, 8, 3)
+    found = probed(x, y, crossed(y))
+    fit = np.arange(0, 60, 2)
+    expected = found.refit(fit)
+    x[1::2], y[1::2] = np.nan, 0
+    for name in ("mean_D", "std_D", "weight_DK", "bias_K"):
+        np.testing.assert_array_equal(getattr(found.refit(fit), name), getattr(expected, name), err_msg=name)
+
+
+# -- a choice that is not made on what it is compared on
+
+
+def candidates(loss_SR: NDArray[np.float64]) -> Rung:
+    """A rung whose logits say which candidate and which row they are of."""
+    settings, rows = loss_SR.shape
+    logits_SRK = np.stack(np.broadcast_arrays(np.arange(settings)[:, None], np.arange(rows)[None]), -1)
+    names = tuple(f"s={s}" for s in range(settings))
+    return Rung("a rung", names, logits_SRK.astype(np.float32), loss_SR, (1.0,) * settings, 0.0)
+
+
+def test_each_row_is_from_the_candidate_that_was_best_on_the_other_folds() -> None:
+    fold_R = np.array([0, 0, 1, 1, 2, 2])
+    loss_SR = np.array([[0, 0, 5, 5, 1, 1], [3, 3, 3, 3, 3, 3], [9, 9, 0, 0, 2, 2]], float)
+    # Without fold 0 the third is best, without fold 1 the first; without fold 2 the first (2.5), then 3 and 4.5.
+    found = candidates(loss_SR).crossed_RK(fold_R)
+    assert found[:, 0].tolist() == [2, 2, 0, 0, 0, 0]
+    assert found[:, 1].tolist() == [0, 1, 2, 3, 4, 5]
+    assert found.dtype == np.float64
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_row_s_own_fold_has_a_say_in_who_speaks_for_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fold_R, loss_SR = rng.integers(0, 4, 30), rng.random((6, 30))
+    before, elsewhere = candidates(loss_SR).crossed_RK(fold_R), 0
+    for fold in range(4):
+        here, other = fold_R == fold, loss_SR.copy()
+        other[:, here] = 100 * rng.random((6, here.sum()))
+        after = candidates(other).crossed_RK(fold_R)
+        np.testing.assert_array_equal(after[here], before[here])
+        elsewhere += (after[~here] != before[~here]).any()
+    assert elsewhere, "it has a say in who speaks for others"
+
+
+def test_among_many_candidates_that_know_nothing_the_crossed_choice_shows_no_luck() -> None:
+    lucky, fair = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, 2, 50)
+        logits_SRK = rng.normal(size=(40, 50, 2)).astype(np.float32)
+        loss_SR = np.stack([log_loss_N(l_RK, y) for l_RK in logits_SRK])
+        rung = Rung("a rung", ("",) * 40, logits_SRK, loss_SR, (1.0,) * 40, 0.0)
+        lucky.append((rung.chosen_RK.argmax(1) == y).mean())
+        fair.append((rung.crossed_RK(np.arange(50) % 5).argmax(1) == y).mean())
+    assert np.mean(lucky) > 0.57
+    assert abs(np.mean(fair) - 0.5) < 0.03
+
+
+def test_with_one_fold_there_is_no_other_to_choose_by() -> None:
+    loss_SR = np.random.default_rng(0).random((4, 10))
+    rung = candidates(loss_SR)
+    np.testing.assert_array_equal(rung.crossed_RK(np.zeros(10, np.intp)), rung.chosen_RK)
+    assert rung.crossed_RK(np.zeros(6, np.intp)).tolist() == rung.chosen_RK[:6].tolist()
+
+
+def test_rows_behind_those_that_are_compared_have_no_say() -> None:
+    """A deeper rung is compared on fewer folds than the linear head was chosen on."""
+    loss_SR = np.array([[0.0, 0.0, 0.0, 0.0, 9.0, 9.0], [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]])
+    rung = candidates(loss_SR)
+    assert rung.best == 1
+    assert rung.crossed_RK(np.array([0, 0, 1, 1])).tolist() == [[0, 0], [0, 1], [0, 2], [0, 3]]
 
 
 # -- which solver

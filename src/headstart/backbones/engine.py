@@ -87,7 +87,7 @@ class TorchEngine:
 
 @dataclass(frozen=True)
 class Narrow:
-    """Another engine with its results in half the memory: float16 has three bits more than bfloat16, but ends at 65504."""
+    """Another engine with its results in half the memory: float16 is finer than bfloat16, but ends at 65504."""
 
     engine: Engine
 

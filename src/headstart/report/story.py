@@ -150,7 +150,7 @@ class Story:
         return {"before": step.frozen[0], "after": step.frozen[1]} if step and step.frozen[0] else None
 
     def scratch_record(self) -> dict[str, Any] | None:
-        """Return what pretraining was worth, as `scores.json` has it; None where that was not asked or not found out."""
+        """Return what pretraining was worth, as `scores.json` has it; None where that was not found out."""
         if self.deep is None or self.deep.scratch is None or self.deep.plan.scratch is None:
             return None
         made, scratch = compared(self), self.deep.scratch
@@ -208,7 +208,9 @@ def compared(story: Story) -> Compared:
     On the judged examples; where none are held out, on those of the first fold, by models that had not seen them.
     """
     deep = story.deep
-    assert deep and deep.scratch and deep.plan.scratch
+    assert deep
+    assert deep.scratch
+    assert deep.plan.scratch
     rows, scoring, seed = deep.scratch.rows, story.task.scoring, story.options.seed
     place = {int(row): i for i, row in enumerate(story.scores.rows)}
     transfer_NK = story.scores.logits_NK[[place[int(row)] for row in rows]]

@@ -58,9 +58,10 @@ def verdict(story: Story) -> str:
     """Say in one sentence how good the model is and against what."""
     head, guess, noun = story.scores.headline, story.scores.guess, story.task.noun
     count = len(story.splits.judged) or len(story.splits.train)
-    who = f"{story.backbone.name}, tuned {story.tuned.tried.cut}," if story.tuned else ""
+    name, tuned = story.backbone.name, story.tuned
+    who = f"{name}, tuned {tuned.tried.cut}," if tuned else f"A linear head on frozen {name}"
     return (
-        f"{who or f'A linear head on frozen {story.backbone.name}'} gets {head.value:.1%} of {count} {noun}s right that it had not "
+        f"{who} gets {head.value:.1%} of {count} {noun}s right that it had not "
         f"seen (95% interval {head.low:.1%} to {head.high:.1%}); guessing the commonest class gets {guess.value:.1%}."
     )
 
@@ -247,9 +248,8 @@ def _frozen(story: Story) -> str:
         before, after = step.frozen
         if before:
             same = "is the same" if before == after else "HAS CHANGED"
-            said.append(
-                f"{step.tried.cut}: the frozen trunk's hash {same} after training ({before[:16]}… before, {after[:16]}… after)"
-            )
+            hashes = f"{before[:16]}… before, {after[:16]}… after"
+            said.append(f"{step.tried.cut}: the frozen trunk's hash {same} after training ({hashes})")
     return "; ".join(said)
 
 

@@ -34,7 +34,7 @@ class RungScore:
         gain: by how much more of these examples it got right than the rung below, paired; nan for the first.
         error: standard error of the gain, over units.
         better: whether the gain is above one standard error.
-        status: `shipped`; `passed`, good until a later one was better; `beaten`, not better; `yardstick`, never shipped.
+        status: `shipped`; `passed`, until a later one was better; `beaten`, not better; `yardstick`, never shipped.
         cut: what was trained, as people read it; empty where nothing above the backbone's own cut was.
     """
 
@@ -162,12 +162,13 @@ def gain(
 
     Args:
         rung, below: with held-out logits on the same rows, one of them perhaps on more behind these.
-        fold_R: the fold of each row that is compared.
+        fold_R: the fold of each row; those that both have are compared.
         row_R: the example behind each row.
         target_N: class indices.
         splits: says what is one unit.
         scoring: the task's.
     """
+    fold_R = fold_R[: min(rung.loss_SR.shape[1], below.loss_SR.shape[1])]
     rows = row_R[: len(fold_R)]
     right, right_below = (scoring.read(r.crossed_RK(fold_R), target_N[rows]).right_N for r in (rung, below))
     return paired(right, right_below, splits.unit[rows])

@@ -100,7 +100,7 @@ def log_to(folder: Path | None) -> Iterator[Log]:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "training.jsonl").open("a", encoding="utf-8")
+        file = (folder / "training.jsonl").open("a", buffering=1, encoding="utf-8")  # a kill tears no line
     except OSError as error:
         raise UsageError(f"No log can be written to {folder}.", found=str(error)) from error
     board = _tensorboard(folder)
@@ -112,9 +112,11 @@ def log_to(folder: Path | None) -> Iterator[Log]:
             board.add_scalar(f"{name}/{key}", value, row.step)
 
     with file:
-        yield log
-    if board:
-        board.close()
+        try:
+            yield log
+        finally:
+            if board:
+                board.close()
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -6,6 +6,7 @@ user edited. Nothing below it looks at a clock to decide what is computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -134,7 +135,7 @@ def plan(speeds: Sequence[Speed], examples: int, folds: int, left: float, budget
     untried: list[tuple[str, str]] = []
     for number, speed in enumerate(speeds):
         cap = CAPS[min(number, len(CAPS) - 1)] * left
-        tries = [_rung(speed, examples, level) for level in _levels(examples, folds)]
+        tries = [_rung(speed, examples, level, folds) for level in _levels(examples, folds)]
         fitting = [each for each in tries if each.seconds <= cap]
         if fitting:
             rungs.append(fitting[0])
@@ -175,11 +176,11 @@ def _levels(examples: int, folds: int) -> list[_Level]:
     return [_Level(*way) for way in ways]
 
 
-def _rung(speed: Speed, examples: int, level: _Level) -> RungPlan:
+def _rung(speed: Speed, examples: int, level: _Level, folds: int) -> RungPlan:
     at_input = speed.share >= 1
     views = 1 if at_input else level.views
     passes = 2 if at_input else views  # of the data through what lies below
-    inside = examples * (1 - 1 / max(2, level.folds))  # what a fold trains on
+    inside = examples * (1 - 1 / folds) if folds > 1 else examples  # what a fold trains on; of one fold, at most all
     runs = level.folds * len(level.starts) * len(level.rates)
     judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
     training = runs * (level.epochs * inside + judging) + level.epochs * examples
@@ -263,13 +264,12 @@ def from_record(record: Mapping[str, Any]) -> Plan:
     """
     try:
         rungs = tuple(_read_rung(r) for r in record["rungs"])
-        scratch = (
-            ScratchPlan(**{**record["scratch"], "rates": tuple(record["scratch"]["rates"])})
-            if record.get("scratch")
-            else None
-        )
+        scratch = _read_scratch(record["scratch"]) if record.get("scratch") else None
         untried = tuple((str(name), str(why)) for name, why in record.get("untried", ()))
-        return Plan(float(record["budget"]), rungs, untried, scratch, str(record.get("without", "")))
+        budget = float(record["budget"])
+        if not 0 <= budget < math.inf:
+            raise ValueError(f"budget {budget!r}")
+        return Plan(budget, rungs, untried, scratch, str(record.get("without", "")))
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             "This is not a plan.",
@@ -280,11 +280,28 @@ def from_record(record: Mapping[str, Any]) -> Plan:
 
 def _read_rung(record: Mapping[str, Any]) -> RungPlan:
     rung = RungPlan(**{**record, "starts": tuple(record["starts"]), "rates": tuple(float(r) for r in record["rates"])})
-    counts = {"views": rung.views, "epochs": rung.epochs, "batch": rung.batch, "folds": rung.folds}
-    wrong = [f"{name} {n!r}" for name, n in counts.items() if not isinstance(n, int) or n < 1]
-    wrong += [f"start {s!r}" for s in rung.starts if s not in STARTS] + [
-        f"rate {r!r}" for r in rung.rates if not 0 < r < 10
-    ]
-    if wrong or not rung.starts or not rung.rates:
-        raise ValueError(f"in {rung.name}: {', '.join(wrong) or 'no starts or rates'}")
+    wrong = _wrong(rung, ("views", "epochs", "batch", "folds"))
+    wrong += [f"start {s!r}" for s in rung.starts if s not in STARTS] + ["no starts"] * (not rung.starts)
+    wrong += [f"bottom {rung.bottom!r}"] * (not 0 < rung.bottom <= 1)
+    wrong += [f"lora {rung.lora!r}"] * (type(rung.lora) is not int or rung.lora < 0)
+    if wrong:
+        raise ValueError(f"in {rung.name}: {', '.join(wrong)}")
     return rung
+
+
+def _read_scratch(record: Mapping[str, Any]) -> ScratchPlan:
+    made = ScratchPlan(**{**record, "rates": tuple(float(r) for r in record["rates"])})
+    wrong = _wrong(made, ("steps", "trial", "batch"))
+    wrong += [f"transfer {made.transfer!r}"] * (not 0 <= made.transfer < math.inf)
+    if wrong:
+        raise ValueError(f"in training from scratch: {', '.join(wrong)}")
+    return made
+
+
+def _wrong(made: RungPlan | ScratchPlan, counts: Sequence[str]) -> list[str]:
+    """Return the numbers that make no sense."""
+    given = {name: getattr(made, name) for name in counts}
+    wrong = [f"{name} {n!r}" for name, n in given.items() if type(n) is not int or n < 1]
+    wrong += [f"rate {r!r}" for r in made.rates if not 0 < r < 10] + ["no rates"] * (not made.rates)
+    wrong += [f"low {made.low!r}"] * (type(made.low) is not bool)
+    return wrong + [f"seconds {made.seconds!r}"] * (not 0 <= made.seconds < math.inf)

@@ -1,4 +1,4 @@
-"""scratch: the same architecture from random weights, on the same split, for at least as long; what pretraining is worth.
+"""scratch: the same architecture from random weights, same split, at least as long: what pretraining is worth.
 
 No straw man: its own learning rate, chosen by short trials, augmentation anew in each epoch, warm-up and cosine decay,
 averaged weights, weight decay, and BatchNorm statistics that it learns itself.
@@ -7,6 +7,7 @@ averaged weights, weight decay, and BatchNorm statistics that it learns itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,10 +140,8 @@ def _trained(
         pass
     with ground.track(f"from scratch, rate {rate:g}", steps) as advance:
         watch = Watch(ground.clock, left, ground.log, advance, ground.workers, ground.device)
-        try:
+        with suppress(OutOfTime):  # what there is by then is judged, and said to be less than was planned
             ran(training, batches, folder, watch)
-        except OutOfTime:
-            pass  # what there is by then is judged, and said to be less than was planned
     training.use(training.average)
     write(folder, _DONE, training.followed, {"steps": training.step})
     return model, training.step

@@ -1,0 +1,325 @@
+"""plan: what is tried fits into the budget, richest first; every number has its reason, and none is taken on trust."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.errors import UsageError
+from headstart.stages.plan import (
+    BATCH,
+    CAPS,
+    EPOCHS,
+    MARGIN,
+    RATES,
+    STARTS,
+    STEPS,
+    VIEWS,
+    Plan,
+    RungPlan,
+    ScratchPlan,
+    Speed,
+    from_record,
+    plan,
+    scratch_plan,
+)
+
+LAST = Speed("after layer3", 0.2, 0.004, 0.002, True)
+DEEPER = Speed("after layer2", 0.4, 0.003, 0.004, True)
+WHOLE = Speed("everything", 1.0, 0.001, 0.02, False, guessed=True)
+SPEEDS = (LAST, DEEPER, WHOLE)
+FOLDS = 5
+
+
+def planned(left: float, speeds: tuple[Speed, ...] = SPEEDS, examples: int = 400, folds: int = FOLDS) -> Plan:
+    return plan(speeds, examples, folds, left, 1.1 * left)
+
+
+def work(rung: RungPlan, speed: Speed, examples: int, folds: int) -> float:
+    """Seconds of a rung, counted from what it does: views, short trainings with what they hold out, the last one."""
+    held = examples // folds
+    passes = rung.views if speed.share < 1 else 2
+    trainings = rung.folds * len(rung.starts) * len(rung.rates)
+    steps = rung.epochs * (examples - held)
+    judged = held * (rung.epochs + 4)  # after each epoch, and the candidates at the end
+    return passes * examples * speed.below + speed.step * (trainings * (steps + judged / 3) + rung.epochs * examples)
+
+
+# -- what fits
+
+
+def test_with_all_the_time_in_the_world_everything_is_tried_as_richly_as_is_usual() -> None:
+    made = planned(1e9)
+    assert [rung.name for rung in made.rungs] == ["after layer3", "after layer2", "everything"]
+    for rung in made.rungs:
+        assert (rung.folds, rung.rates, rung.starts) == (FOLDS, RATES, STARTS)
+    assert [rung.views for rung in made.rungs] == [VIEWS, VIEWS, 1]
+    assert made.untried == ()
+    assert made.budget == pytest.approx(1.1e9)
+
+
+@given(st.floats(0, 5000), st.integers(10, 5000), st.sampled_from([1, 2, 3, 5]))
+def test_no_rung_is_predicted_to_take_more_than_its_share_of_what_is_left(
+    left: float, examples: int, folds: int
+) -> None:
+    made = planned(left, examples=examples, folds=folds)
+    position = {speed.name: i for i, speed in enumerate(SPEEDS)}
+    rest = left
+    for rung in made.rungs:
+        assert rung.seconds <= CAPS[position[rung.name]] * rest
+        rest -= rung.seconds
+    assert rest >= 0
+    assert sorted([*(rung.name for rung in made.rungs), *(name for name, _ in made.untried)]) == sorted(position)
+
+
+@given(st.floats(0, 2000), st.floats(1, 10))
+def test_more_time_is_never_spent_on_less(left: float, more: float) -> None:
+    """On one rung: of several, the first may take what the next would have had."""
+    poor, rich = (planned(seconds, (LAST,)) for seconds in (left, left * more))
+    for a, b in zip(poor.rungs, rich.rungs, strict=False):
+        for name in ("views", "epochs", "folds", "seconds"):
+            assert getattr(a, name) <= getattr(b, name)
+        assert set(a.rates) <= set(b.rates)
+        assert set(a.starts) <= set(b.starts)
+    assert len(poor.rungs) <= len(rich.rungs)
+
+
+def test_the_less_time_there_is_the_less_is_tried_step_by_step() -> None:
+    levels: list[RungPlan] = []
+    for left in [1e6 * 0.95**i for i in range(300)]:
+        for rung in planned(left, (LAST,)).rungs:
+            if not levels or levels[-1] != rung:
+                levels.append(rung)
+    assert len(levels) >= 6
+    assert all(a.seconds > b.seconds for a, b in pairwise(levels))
+    least = levels[-1]
+    assert (least.views, least.epochs, least.folds) == (2, EPOCHS[0], 1)
+    assert (least.rates, least.starts) == (RATES[1:2], STARTS[:1])
+    assert planned(0.9 * 2 * least.seconds, (LAST,)).rungs == (), "what does not fit is not begun"
+
+
+@pytest.mark.parametrize("examples", [40, 400, 4000])
+@pytest.mark.parametrize("left", [1e9, 3000, 400, 100, 30, 10])
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_the_prediction_is_the_work_that_the_rung_does_and_a_margin(left: float, examples: int, folds: int) -> None:
+    """However few of the folds are used, each trains on all examples but those that one of the splits' folds holds."""
+    by_name = {speed.name: speed for speed in SPEEDS}
+    for rung in planned(left, examples=examples, folds=folds).rungs:
+        expected = MARGIN * work(rung, by_name[rung.name], examples, folds)
+        assert rung.seconds == pytest.approx(expected, rel=0.02, abs=0.1)
+
+
+def test_with_a_validation_set_the_prediction_is_no_less_than_the_work() -> None:
+    """How large that set is, is not known here: each training may be on nearly all."""
+    for rung in planned(1e9, (LAST,), folds=1).rungs:
+        trainings = len(rung.starts) * len(rung.rates) + 1
+        assert rung.seconds >= 400 * (trainings * rung.epochs * LAST.step + rung.views * LAST.below)
+
+
+def test_a_rung_that_does_not_fit_is_named_with_the_reason_and_leaves_its_time_to_others() -> None:
+    made = plan(SPEEDS, 400, FOLDS, 60, 120, ", half of what is left")
+    assert [rung.name for rung in made.rungs] == ["after layer3", "after layer2"]
+    [(name, why)] = made.untried
+    assert name == "everything"
+    left = 60 - sum(rung.seconds for rung in made.rungs)
+    assert f"{left:.0f} s are for it, half of what is left" in why
+    assert ", by its share of the work" in why, "it was not measured"
+    slow = replace(LAST, step=10.0)
+    made = planned(60, (slow, DEEPER))
+    assert [rung.name for rung in made.rungs] == ["after layer2"]
+    assert "by its share" not in made.untried[0][1]
+
+
+@pytest.mark.parametrize("left", [0.0, -5.0])
+def test_without_time_nothing_is_tried_and_no_negative_seconds_are_told(left: float) -> None:
+    made = planned(left)
+    assert made.rungs == ()
+    assert [name for name, _ in made.untried] == ["after layer3", "after layer2", "everything"]
+    assert all("; 0 s are for it" in why for _, why in made.untried)
+
+
+def test_the_same_speeds_give_the_same_plan() -> None:
+    assert planned(300) == planned(300)
+    assert planned(300) != planned(30)
+
+
+# -- the numbers
+
+
+@pytest.mark.parametrize(("examples", "epochs"), [(40, 20), (320, 20), (400, 16), (1000, 7), (1600, 4), (50_000, 4)])
+def test_epochs_are_as_many_as_make_about_two_hundred_steps_within_bounds(examples: int, epochs: int) -> None:
+    [rung] = planned(1e12, (LAST,), examples).rungs
+    assert rung.epochs == epochs
+    assert EPOCHS[0] <= epochs <= EPOCHS[1]
+    if EPOCHS[0] < epochs < EPOCHS[1]:
+        assert epochs * examples / BATCH == pytest.approx(STEPS, rel=0.1)
+
+
+@pytest.mark.parametrize(("examples", "batch"), [(6, 4), (40, 5), (100, 12), (256, 32), (9999, 32)])
+def test_a_batch_is_thirty_two_or_an_eighth_of_the_examples(examples: int, batch: int) -> None:
+    assert planned(1e12, (LAST,), examples).rungs[0].batch == batch
+
+
+def test_the_lowest_layer_s_share_falls_with_the_depth() -> None:
+    assert [rung.bottom for rung in planned(1e9).rungs] == [0.63, 0.4, 0.1]
+
+
+def test_what_was_measured_is_what_is_done() -> None:
+    speeds = (replace(LAST, low=False, lora=0), replace(DEEPER, low=True, lora=8))
+    assert [(rung.low, rung.lora) for rung in planned(1e9, speeds).rungs] == [(False, 0), (True, 8)]
+
+
+@pytest.mark.parametrize("left", [1e9, 100, 10])
+def test_every_number_has_its_reason(left: float) -> None:
+    for rung in planned(left).rungs:
+        fields = set(rung.__dict__) - {"name", "reasons"}
+        assert set(rung.reasons) == fields
+        assert all(rung.reasons.values())
+
+
+def test_the_reasons_say_what_the_budget_cut() -> None:
+    assert "all that is usual" in planned(1e9).rungs[0].reasons["views"]
+    poor = planned(30, (LAST,)).rungs[0]
+    assert "the budget allows no more" in poor.reasons["views"]
+    assert "no time for a rival" in poor.reasons["starts"]
+
+
+# -- from scratch
+
+
+@pytest.mark.parametrize("step", [0.003, 0.2, 5.0, 400.0])
+@pytest.mark.parametrize("rates", [(1e-3,), (3e-4, 1e-3, 3e-3)])
+def test_training_from_scratch_is_given_no_fewer_seconds_than_the_transfer_run_took(
+    step: float, rates: tuple[float, ...]
+) -> None:
+    made = scratch_plan(step, True, 90.0, 500.0, 32, rates)
+    trials = len(rates) * made.trial if len(rates) > 1 else 0
+    assert (made.steps + trials) * step >= 90
+    assert made.seconds >= round((made.steps + trials) * step, 1)
+    assert min(made.steps, made.trial) >= 1
+    assert (made.batch, made.low, made.rates) == (32, True, rates)
+    assert (made.transfer, set(made.reasons)) == (90.0, {"steps", "trial"})
+
+
+def test_each_rate_is_tried_for_a_tenth() -> None:
+    made = scratch_plan(0.1, False, 100.0, 500.0, 32, RATES)
+    assert made.trial == pytest.approx((made.steps + 3 * made.trial) / 10, rel=0.01)
+
+
+# -- written and read back
+
+SCRATCH = ScratchPlan(70, 10, 32, (1e-3, 3e-3), False, 11.0, 12.5, {"steps": "because"})
+FULL = replace(planned(60), scratch=SCRATCH, without="")
+
+
+@pytest.mark.parametrize("made", [FULL, planned(1e9), planned(0), replace(planned(60), without="it was turned off")])
+def test_a_plan_comes_back_as_it_was_written(made: Plan) -> None:
+    assert from_record(json.loads(json.dumps(made.record(), allow_nan=False))) == made
+
+
+def edited(**changes: Any) -> dict[str, Any]:
+    """The record of a plan with changes to its first rung."""
+    record: dict[str, Any] = json.loads(json.dumps(FULL.record()))
+    record["rungs"][0].update(changes)
+    return record
+
+
+def test_an_edited_number_is_taken() -> None:
+    rung = from_record(edited(views=3, epochs=2, rates=[0.002], starts=["fresh"], bottom=1, low=False)).rungs[0]
+    assert (rung.views, rung.epochs, rung.rates, rung.starts) == (3, 2, (0.002,), ("fresh",))
+    assert (rung.bottom, rung.low) == (1, False)
+
+
+def test_reasons_and_predictions_need_not_be_written() -> None:
+    record = edited()
+    for name in ("reasons", "seconds", "lora"):
+        del record["rungs"][0][name]
+    del record["untried"], record["scratch"], record["without"]
+    made = from_record(record)
+    assert (made.rungs[0].lora, made.rungs[0].seconds, made.untried, made.scratch) == (0, 0.0, (), None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({name: bad} for name in ("views", "epochs", "batch", "folds") for bad in (0, -1, 2.5, "8", None, True)),
+        *({"rates": bad} for bad in ([], [0], [-1e-3], [10], ["fast"], [None], [float("nan")], 1e-3, None)),
+        *({"starts": bad} for bad in ([], ["warm"], "linear", None)),
+        *({"bottom": bad} for bad in (0, -0.1, 1.5, "0.1", None, float("nan"))),
+        *({"lora": bad} for bad in (-1, 1.5, "8", None)),
+        *({"low": bad} for bad in ("no", None, 2)),
+        *({"seconds": bad} for bad in (-1, "60", None, float("nan"), float("inf"))),
+        {"layers": 3},
+    ],
+    ids=str,
+)
+def test_a_number_that_makes_no_sense_is_the_user_s_to_mend(changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="This is not a plan") as told:
+        from_record(edited(**changes))
+    assert told.value.found
+    assert "--plan-only" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 0},
+        {"trial": 1.5},
+        {"batch": "32"},
+        {"rates": []},
+        {"rates": [99]},
+        {"low": "yes"},
+        {"seconds": None},
+        {"transfer": -1},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_so_is_one_of_training_from_scratch(changes: dict[str, Any]) -> None:
+    record = edited()
+    record["scratch"].update(changes)
+    with pytest.raises(UsageError, match="This is not a plan"):
+        from_record(record)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        [],
+        "plan",
+        None,
+        {"rungs": []},
+        {"rungs": None, "budget": 60},
+        {"rungs": [3], "budget": 60},
+        {"rungs": [], "budget": "long"},
+        {"rungs": [], "budget": -1},
+        {"rungs": [], "budget": float("nan")},
+        {"rungs": [], "budget": 60, "untried": [3]},
+        {"rungs": [], "budget": 60, "scratch": 7},
+    ],
+    ids=str,
+)
+def test_what_is_no_plan_is_said_to_be_none(record: Any) -> None:
+    with pytest.raises(UsageError, match="This is not a plan"):
+        from_record(record)
+
+
+def test_what_is_missing_is_named() -> None:
+    record = edited()
+    del record["rungs"][0]["epochs"]
+    with pytest.raises(UsageError) as told:
+        from_record(record)
+    assert "epochs" in str(told.value.found)
+
+
+def test_the_rung_and_the_number_that_are_wrong_are_named() -> None:
+    with pytest.raises(UsageError) as told:
+        from_record(edited(views=0, rates=[0.001, 50.0]))
+    assert "after layer3: views 0, rate 50.0" in str(told.value.found)

@@ -1,0 +1,401 @@
+"""One training: its candidates are judged as they would ship, and what is on disk is not done twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from torch import nn
+from training_samples import (
+    CLASSES,
+    EXAMPLES,
+    TARGET_N,
+    Given,
+    batches,
+    deep,
+    examples,
+    filled,
+    head,
+    lively,
+    stored,
+    top,
+)
+
+from headstart import checkpoints
+from headstart.heads.linear import log_loss_N
+from headstart.heads.top import Top
+from headstart.stages import trial as stage
+from headstart.stages.batches import Batches, Views
+from headstart.stages.loops import OutOfTime
+from headstart.stages.split import Index
+from headstart.stages.trial import (
+    ALPHAS,
+    Tried,
+    Watch,
+    attempt,
+    begun,
+    between,
+    class_weights,
+    logits_of,
+    model_at,
+    ran,
+)
+from headstart.stages.tune import Recipe, Row, Tensors, tune
+
+HELD: Index = np.arange(0, EXAMPLES, 4)
+FIT: Index = np.setdiff1d(np.arange(EXAMPLES), HELD)
+RECIPE = Recipe(steps=24, rate=0.03, average=0.8, keep=4)
+
+
+class Around:
+    """What goes on around a training: a clock that goes on by a second with every row, and what was told."""
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self.now, self.end = 0.0, seconds
+        self.rows: list[tuple[str, Row]] = []
+        self.moved = 0
+
+    def log(self, name: str, row: Row) -> None:
+        self.now += 1
+        self.rows.append((name, row))
+
+    def advance(self, count: int) -> None:
+        self.moved += count
+
+    @property
+    def watch(self) -> Watch:
+        return Watch(lambda: self.now, lambda: self.end - self.now, self.log, self.advance, 0, "cpu")
+
+
+def fitted(source: Any = None) -> Batches:
+    return batches(source or Given(examples(), noise=0.2), size=9, rows=FIT)
+
+
+def tried(
+    folder: Path,
+    around: Around | None = None,
+    recipe: Recipe = RECIPE,
+    source: Any = None,
+    model: Top | None = None,
+    alphas: tuple[float, ...] = ALPHAS,
+) -> Tried:
+    around, model = around or Around(), model or top(lively())
+    return attempt(model, recipe, fitted(source), HELD, alphas, CLASSES, folder, around.watch)
+
+
+def trained(model: Top, recipe: Recipe = RECIPE) -> tuple[Tensors, Tensors]:
+    """Where a training starts, and where its average ends, by the loop alone."""
+    start, training = begun(model, recipe, fitted(), CLASSES)
+    for _ in tune(training, fitted()):
+        pass
+    return start, training.average
+
+
+def logits_with(model: Top, weights: Tensors, rows: Index = HELD) -> np.ndarray[Any, Any]:
+    """Logits with weights put in, by the shortest way."""
+    model.load_state_dict(weights, strict=False)
+    model.eval()
+    return model(torch.from_numpy(examples()[rows])).detach().double().numpy()
+
+
+# -- attempt
+
+
+def test_candidates_are_places_on_the_way_from_the_start_to_the_averaged_end(tmp_path: Path) -> None:
+    found = tried(tmp_path / "a", alphas=(0.0, 0.25, 0.5, 1.0))
+    start, end = trained(model := top(lively()))
+    for logits_HK, alpha in zip(found.logits_AHK, (0.0, 0.25, 0.5, 1.0), strict=True):
+        weights = {n: (1 - alpha) * start[n] + alpha * end[n] for n in end}
+        np.testing.assert_allclose(logits_HK, logits_with(model, weights), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found.logits_AHK[0], logits_of(top(lively()), fitted().source, HELD, "cpu"))
+    assert np.abs(found.logits_AHK[0] - found.logits_AHK[-1]).max() > 0.1
+    assert (found.logits_AHK.shape, found.logits_AHK.dtype, found.share) == ((4, len(HELD), CLASSES), np.float64, 1.0)
+
+
+def test_the_candidates_that_are_usual_end_at_the_end() -> None:
+    assert ALPHAS == (0.25, 0.5, 0.75, 1.0)
+
+
+def test_held_examples_are_judged_as_they_are_and_trained_on_never(tmp_path: Path) -> None:
+    spoil = dict.fromkeys((int(i) for i in HELD), math.nan)
+    np.testing.assert_array_equal(
+        tried(tmp_path / "a", source=Given(examples(), noise=0.2, spoil=spoil)).logits_AHK,
+        tried(tmp_path / "b").logits_AHK,
+    )
+
+
+def test_training_makes_held_examples_likelier(tmp_path: Path) -> None:
+    found = tried(tmp_path / "a", model=top(), alphas=(0.0, 1.0))
+    before, after = (log_loss_N(l_HK, TARGET_N[HELD]).mean() for l_HK in found.logits_AHK)
+    assert after < 0.8 * before
+
+
+def test_an_earlier_result_is_read_and_nothing_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tried(tmp_path / "a")
+
+    def never(*_: Any) -> None:
+        raise AssertionError("it is there")
+
+    monkeypatch.setattr(stage, "begun", never)
+    around = Around()
+    again = tried(tmp_path / "a", around, source=never)
+    np.testing.assert_array_equal(again.logits_AHK, first.logits_AHK, strict=True)
+    assert (again.share, around.rows, around.moved) == (first.share, [], RECIPE.steps)
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "another"])
+def test_a_result_that_cannot_be_read_is_made_again(damage: str, tmp_path: Path) -> None:
+    first = tried(tmp_path / "a")
+    path = tmp_path / "a" / "held.safetensors"
+    if damage == "another":
+        checkpoints.write(tmp_path / "b", 1, {"logits": torch.zeros(2)}, {}).replace(path)
+    else:
+        path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-3])
+    np.testing.assert_array_equal(tried(tmp_path / "a").logits_AHK, first.logits_AHK)
+    assert set(load_file(path)) == {"logits", "share"}
+
+
+def test_once_it_is_done_its_checkpoints_are_gone(tmp_path: Path) -> None:
+    tried(tmp_path / "a")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["held.safetensors"]
+
+
+@pytest.mark.parametrize("seconds", [3, 8, 17, 23])
+def test_a_training_that_ran_out_of_time_goes_on_where_it_was_and_finds_the_same(
+    seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.stages.loops.CHECKPOINT_SECONDS", 2.0)
+    whole = tried(tmp_path / "whole")
+    first, again = Around(seconds), Around()
+    with pytest.raises(OutOfTime):
+        tried(tmp_path / "a", first)
+    assert len(first.rows) == seconds
+    assert not (tmp_path / "a" / "held.safetensors").exists()
+    found = tried(tmp_path / "a", again)
+    np.testing.assert_array_equal(found.logits_AHK, whole.logits_AHK)
+    kept = 4 * ((seconds - 1) // 4)  # the last state that a step was made from
+    assert again.rows[0][1].step == kept + 1
+    assert again.moved == RECIPE.steps, "the bar ends at its end"
+
+
+def test_a_damaged_newest_checkpoint_makes_no_difference_to_what_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.stages.loops.CHECKPOINT_SECONDS", 2.0)
+    whole = tried(tmp_path / "whole")
+    with pytest.raises(OutOfTime):
+        tried(tmp_path / "a", Around(15))
+    newest = tmp_path / "a" / "step-00000012.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1] + b"!")
+    with pytest.warns(UserWarning, match=r"step-00000012.* going on from step-00000008"):
+        found = tried(tmp_path / "a")
+    np.testing.assert_array_equal(found.logits_AHK, whole.logits_AHK)
+
+
+def test_training_that_makes_held_examples_no_likelier_is_stopped_early(tmp_path: Path) -> None:
+    """Labels that are noise: what is learned of some says nothing of the others."""
+    around, recipe = Around(), Recipe(steps=200, rate=0.1, average=0.5)
+    noise = replace(fitted(), target_N=np.random.default_rng(0).integers(0, CLASSES, EXAMPLES))
+    model = top(filled(deep(16, 1)))
+    found = attempt(model, recipe, noise, HELD, (1.0,), CLASSES, tmp_path / "a", around.watch)
+    assert len(around.rows) % noise.in_epoch == 0
+    assert found.share == len(around.rows) / 200 < 0.6
+    assert around.moved == 200, "the bar ends at its end"
+    assert load_file(tmp_path / "a" / "held.safetensors")["share"].tolist() == [found.share]
+
+
+def test_early_stopping_looks_at_the_average_and_leaves_the_weights_that_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise training would go on from another place after each epoch."""
+    looked_at: list[torch.Tensor] = []
+
+    def noted(model: Top, *given: Any) -> Any:
+        looked_at.append(model.linear.weight.detach().clone())
+        return logits_of(model, *given)
+
+    monkeypatch.setattr(stage, "logits_of", noted)
+    tried(tmp_path / "a", alphas=(1.0,))
+    _, alone = begun(top(lively()), RECIPE, fitted(), CLASSES)
+    averages = [alone.average["linear.weight"].clone() for row in tune(alone, fitted()) if row.step % 5 == 0]
+    averages.append(alone.average["linear.weight"])  # the candidate
+    assert fitted().in_epoch == 5
+    assert len(looked_at) == len(averages) == 5
+    assert all(torch.equal(a, b) for a, b in zip(looked_at, averages, strict=True))
+
+
+def test_a_training_that_came_to_nothing_gives_the_logits_of_its_start(tmp_path: Path) -> None:
+    source = Given(examples(), spoil=dict.fromkeys(range(EXAMPLES), math.nan))
+    found = tried(tmp_path / "a", source=source)
+    start = logits_of(top(lively()), source, HELD, "cpu")
+    for logits_HK in found.logits_AHK:
+        np.testing.assert_allclose(logits_HK, start, atol=1e-6)
+    assert found.share == 0
+
+
+def test_a_log_is_told_the_folder_s_name_with_each_row(tmp_path: Path) -> None:
+    around = Around()
+    tried(tmp_path / "fold0-linear-0.03", around)
+    assert {name for name, _ in around.rows} == {"fold0-linear-0.03"}
+    assert [row.step for _, row in around.rows] == list(range(1, 25))
+
+
+def test_rare_classes_weigh_more_in_the_loss(tmp_path: Path) -> None:
+    rows = np.r_[FIT[TARGET_N[FIT] == 0], FIT[TARGET_N[FIT] == 1], FIT[TARGET_N[FIT] == 2][:3]]
+    _, training = begun(top(), RECIPE, replace(fitted(), rows=rows), CLASSES)
+    expected = class_weights(TARGET_N[rows], CLASSES)
+    assert expected is not None
+    assert training.weight_K is not None
+    assert torch.equal(training.weight_K, expected)
+    assert begun(top(), RECIPE, fitted(), CLASSES)[1].weight_K is None
+
+
+# -- ran
+
+
+def test_a_training_can_be_stopped_at_a_step_and_is_stopped_there_after_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.stages.loops.CHECKPOINT_SECONDS", 2.0)
+
+    def stopped(folder: Path, around: Around) -> dict[str, Any]:
+        _, training = begun(top(lively()), RECIPE, fitted(), CLASSES)
+        ran(training, fitted(), folder, around.watch, stop=14)
+        assert training.step == 14
+        return training.average
+
+    whole = stopped(tmp_path / "whole", Around())
+    with pytest.raises(OutOfTime):
+        stopped(tmp_path / "a", Around(9))
+    again = Around()
+    found = stopped(tmp_path / "a", again)
+    assert [row.step for _, row in again.rows] == list(range(9, 15))
+    assert all(torch.equal(found[n], t) for n, t in whole.items())
+    assert again.moved == 14
+
+
+# -- logits_of
+
+
+def test_logits_are_made_in_eval_mode_and_the_modes_are_left_as_they_were() -> None:
+    model = top(lively())
+    before = {name: module.training for name, module in model.named_modules()}
+    assert set(before.values()) == {True, False}, "dropout on, statistics off"
+    first = logits_of(model, fitted().source, HELD, "cpu")
+    np.testing.assert_array_equal(logits_of(model, fitted().source, HELD, "cpu"), first)
+    assert {name: module.training for name, module in model.named_modules()} == before
+
+
+def test_logits_leave_statistics_as_they_were() -> None:
+    model = top(lively(), moving=True)
+    before = {n: b.clone() for n, b in model.named_buffers()}
+    logits_of(model, fitted().source, HELD, "cpu")
+    assert all(torch.equal(b, before[n]) for n, b in model.named_buffers())
+
+
+def test_many_examples_are_taken_in_their_order() -> None:
+    model, rows = top(), np.random.default_rng(0).integers(0, EXAMPLES, 150)
+    source = Given(examples(), noise=9.0)
+    found = logits_of(model, source, rows, "cpu")
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, logits_with(model, {}, rows), rtol=1e-5, atol=1e-6)
+
+
+def test_logits_that_are_not_finite_say_nothing() -> None:
+    x_N = examples()
+    x_N[3], x_N[7, 0] = np.inf, np.nan
+    found = logits_of(top(), Given(x_N), np.arange(10), "cpu")
+    assert np.isfinite(found).all()
+    assert found[[3, 7]].tolist() == [[0.0] * CLASSES] * 2
+    assert (np.abs(np.delete(found, [3, 7], 0)).max(1) > 0).all()
+
+
+def test_training_goes_on_after_logits_were_made() -> None:
+    model = top(lively())
+    logits_of(model, fitted().source, HELD, "cpu")
+    _, training = begun(model, RECIPE, fitted(), CLASSES)
+    assert math.isfinite(next(tune(training, fitted())).loss)
+
+
+# -- class weights
+
+
+def classes_of(*counts: int) -> Index:
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+@pytest.mark.parametrize("counts", [(10, 10), (29, 10), (10, 29, 15), (1, 1), (2, 1)])
+def test_classes_that_differ_by_less_than_three_times_weigh_the_same(counts: tuple[int, ...]) -> None:
+    assert class_weights(classes_of(*counts), len(counts)) is None
+
+
+@pytest.mark.parametrize("counts", [(30, 10), (100, 1), (5, 40, 200)])
+def test_from_three_times_on_the_rarer_weigh_more_by_the_root_of_their_share(counts: tuple[int, ...]) -> None:
+    weight_K = class_weights(classes_of(*counts), len(counts))
+    assert weight_K is not None
+    assert weight_K.dtype == torch.float32
+    count_K = np.array(counts)
+    np.testing.assert_allclose(weight_K / weight_K[0], np.sqrt(count_K[0] / count_K), rtol=1e-6)
+    assert float((weight_K.double().numpy() * count_K).sum()) == pytest.approx(sum(counts)), "an example weighs 1"
+
+
+def test_a_class_without_examples_has_a_finite_weight() -> None:
+    weight_K = class_weights(classes_of(8, 8), 3)
+    assert weight_K is not None
+    assert bool(weight_K.isfinite().all())
+
+
+# -- between
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_between_is_the_straight_way(alpha: float) -> None:
+    start, end = {"a": torch.tensor([1.0, -2.0])}, {"a": torch.tensor([3.0, 1e30])}
+    expected = torch.tensor([1 + 2 * alpha, -2 + alpha * 1e30])
+    torch.testing.assert_close(between(start, end, alpha)["a"], expected)
+
+
+def test_the_end_is_the_end_bit_by_bit_and_a_copy() -> None:
+    start, end = {"a": torch.tensor([1e8])}, {"a": torch.tensor([0.1])}
+    found = between(start, end, 1.0)
+    assert torch.equal(found["a"], end["a"])
+    found["a"].zero_()
+    assert end["a"].item() == pytest.approx(0.1)
+
+
+# -- model_at
+
+
+@pytest.mark.parametrize("make", [deep, lively])
+def test_a_model_is_ready_to_be_trained_its_statistics_kept(make: Callable[[], nn.Sequential]) -> None:
+    width = {deep: 5, lively: 8}[make]
+    model = model_at(make(), head(width), False, "cpu")
+    modes = {type(module): module.training for module in model.modules()}
+    assert not modes.pop(nn.BatchNorm1d, False)
+    assert all(modes.values())
+    assert not model.low
+
+
+def test_a_model_in_low_precision_keeps_its_weights_and_its_logits_in_full() -> None:
+    full, low = (model_at(filled(deep()), head(5), each, "cpu") for each in (False, True))
+    assert {p.dtype for p in low.parameters()} == {torch.float32}
+    x_B = torch.from_numpy(examples())
+    assert low(x_B).dtype == torch.float32
+    difference = (full(x_B) - low(x_B)).abs().max().item()
+    assert 0 < difference < 0.1
+    rows = list(tune(begun(low, RECIPE, fitted(), CLASSES)[1], fitted()))
+    assert np.mean([row.loss for row in rows[-5:]]) < np.mean([row.loss for row in rows[:5]])
+
+
+def test_halves_from_the_cache_are_trained_on_as_floats() -> None:
+    one = Views([stored(examples(dtype=np.float16))], 0)
+    found = logits_of(top(), one, HELD, "cpu")
+    np.testing.assert_allclose(found, logits_of(top(), fitted().source, HELD, "cpu"), atol=0.02)
+    assert math.isfinite(next(tune(begun(top(), RECIPE, fitted(one), CLASSES)[1], fitted(one))).loss)
