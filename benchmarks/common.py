@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}
+"""97.5% quantiles of Student's t for so many seeds."""
 
 
 def photos(folder: str) -> list[Path]:
@@ -29,6 +35,12 @@ def seconds(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the mean with its 95% t-interval over seeds."""
+    half = STUDENT[len(values)] * stdev(values) / math.sqrt(len(values)) if len(values) in STUDENT else math.nan
+    return f"{mean(values):.4f} ± {half:.4f}"
 
 
 def cores() -> int:

@@ -22,7 +22,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cli")
     photos(root / "photos", each=10, classes=2)
     timm_folder(root / "network")
-    done = headstart("fit", "photos", "--backbone", "network", "--out", "model", cwd=root)
+    done = headstart("fit", "photos", "--backbone", "network", "--out", "model", "--budget", "0", cwd=root)
     assert done.returncode == 0, done.stderr
     return root
 
@@ -54,11 +54,16 @@ def test_every_command_has_help_and_json(command: str) -> None:
 
 
 def test_json_of_fit_is_scores_json_and_the_talk_goes_elsewhere(place: Path) -> None:
-    done = headstart("fit", "photos", "--backbone", "network", "--out", "model", "--json", cwd=place)
+    words = ("--backbone", "network", "--out", "tuned", "--budget", "30s", "--labels-per-class", "5,all", "--json")
+    done = headstart("fit", "photos", *words, cwd=place)
     said = json.loads(done.stdout)
-    written = json.loads((place / "model" / "scores.json").read_text())
+    written = json.loads((place / "tuned" / "scores.json").read_text())
     assert {k: said[k] for k in written} == written
-    assert said["folder"] == "model"
+    assert said["folder"] == "tuned"
+    assert len(said["rungs"]) - 3 + len(said["untried"]) == 3, (
+        "each depth of the network is tried, or it is said why not"
+    )
+    assert [point["labels"] for point in said["curve"]] == ["5", "all"]
 
 
 def test_json_of_the_other_commands_is_json(place: Path) -> None:
@@ -156,7 +161,7 @@ def test_check_names_every_finding_on_stdout(place: Path) -> None:
 
 def test_verify_finds_a_changed_model(place: Path) -> None:
     assert headstart("predict", "model", "photos/bark", "--verify", cwd=place).returncode == 0
-    headstart("fit", "photos", "--backbone", "network", "--out", "changed", cwd=place)
+    headstart("fit", "photos", "--backbone", "network", "--out", "changed", "--budget", "0", cwd=place)
     raw = bytearray((place / "changed" / "model.safetensors").read_bytes())
     raw[-1] ^= 1
     (place / "changed" / "model.safetensors").write_bytes(raw)
@@ -170,7 +175,7 @@ def test_a_stopped_run_says_so_and_the_same_command_completes_it(
     place: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     photos(tmp_path / "many", each=60, classes=3)
-    words = ["fit", str(tmp_path / "many"), "--backbone", "network", "--out", str(tmp_path / "out")]
+    words = ["fit", str(tmp_path / "many"), "--backbone", "network", "--out", str(tmp_path / "out"), "--budget", "0"]
     command = [sys.executable, "-m", "headstart", *words, "--cache", str(tmp_path / "cache")]
     run = subprocess.Popen(command, cwd=place, env=dict(environment()), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

@@ -63,7 +63,7 @@ def fit(
     Raises:
         headstart.HeadstartError: see `headstart.errors`.
     """
-    limit = seconds(budget) if isinstance(budget, str) else float(budget)
+    limit = seconds(str(budget))
     options = Options(
         str(data), str(out), task, str(backbone), str(test), content, label, seed, precision, str(cache),
         budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),

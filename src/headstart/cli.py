@@ -295,16 +295,22 @@ def report(model: Path, show: bool, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--out", default="headstart-demo", show_default=True, metavar="DIR", help="The model folder.")
+@click.option(
+    "--budget", default="1m", show_default=True, metavar="TIME", help="For the whole run; 0: the linear head."
+)
 @_CACHE
 @_JSON
-def demo(out: str, cache: str, as_json: bool) -> None:
-    """Run the main job on real pictures that come with scikit-image; no network connection, no data of yours."""
+def demo(out: str, budget: str, cache: str, as_json: bool) -> None:
+    """Run the main job on real pictures that come with scikit-image; no network connection, no data of yours.
+
+    A linear head is there after seconds, tuned layers and the comparison with random weights after a minute.
+    """
     wait("Loading torch and timm …")
     from headstart.demo import ABOUT, run
     from headstart.progress import bars
 
     say(ABOUT)
-    result = run(out, cache, bars)
+    result = run(out, cache, bars, budget, say)
     if as_json:
         print_json({"folder": str(result.folder), "data": ABOUT, **result.scores})
         return

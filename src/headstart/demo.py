@@ -12,6 +12,7 @@ from headstart.errors import UsageError
 from headstart.options import Options
 from headstart.pipeline import Result, fit
 from headstart.progress import Track
+from headstart.runs import Tell, seconds
 from headstart.store import save_bytes
 
 PHOTOS = {
@@ -36,8 +37,19 @@ ABOUT = (
 )
 
 
-def run(out: str, cache: str, track: Track) -> Result:
+BUDGET = "1m"
+"""Enough to see every stage; the linear head is there after seconds."""
+
+
+def run(out: str, cache: str, track: Track, budget: str = BUDGET, tell: Tell = lambda _: None) -> Result:
     """Cut the patches and fit.
+
+    Args:
+        out: the model folder.
+        cache: folder of the feature cache.
+        track: shows progress.
+        budget: for the whole run, as people write it.
+        tell: told in a line what is going on.
 
     Raises:
         UsageError: scikit-image is not installed.
@@ -45,8 +57,9 @@ def run(out: str, cache: str, track: Track) -> Result:
     with tempfile.TemporaryDirectory(prefix="headstart-demo-") as folder:
         data = Path(folder) / "demo"
         write_patches(data)
-        command = shlex.join(["headstart", "demo", *(["--out", out] if out != OUT else [])])
-        return fit(Options(str(data), out, cache=cache, command=command, budget=0), track)
+        given = (["--out", out] if out != OUT else []) + (["--budget", budget] if budget != BUDGET else [])
+        command = shlex.join(["headstart", "demo", *given])
+        return fit(Options(str(data), out, cache=cache, command=command, budget=seconds(budget)), track, tell=tell)
 
 
 def write_patches(root: Path) -> None:

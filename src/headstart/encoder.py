@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from headstart import cache
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.engine import Array, Chosen, Precision, TorchEngine, choose, recalled
+from headstart.backbones.engine import Array, Chosen, Precision, Recalled, TorchEngine, choose, recalled
 from headstart.data.examples import Content
 from headstart.progress import Track
 from headstart.stages.encode import Features, Item, decoded, encode, features_of, sample
@@ -37,6 +37,7 @@ class Encoder:
         root: folder of the cache.
         threads: cores.
         take: (some inputs) -> the engine; by default the fastest that agrees with PyTorch on them.
+        taken: what `take` gives, where that is known before: of what the cache has already, nothing is read then.
         look: bytes of an example -> the network's input, where it is not what the task makes of it.
         seen: what the cache calls that.
     """
@@ -47,6 +48,7 @@ class Encoder:
     root: Path
     threads: int
     take: Callable[[Sequence[Array]], Chosen] | None = None
+    taken: Recalled | None = None
     look: Load | None = None
     seen: str = "clean"
 
@@ -68,6 +70,11 @@ class Encoder:
         return choose(self.network, inputs, self.precision, self.threads, self.kept)
 
     @property
+    def known(self) -> Recalled | None:
+        """The engine, where it is known without looking at inputs."""
+        return self.taken if self.take is not None else recalled(self.kept, self.precision)
+
+    @property
     def kept(self) -> Path:
         """Where the network as converted for the engine is kept."""
         libraries = [version(name) for name in ("openvino", "torch")]
@@ -86,8 +93,7 @@ class Encoder:
 
     def encode(self, items: Sequence[Item], track: Track, clock: Callable[[], float]) -> Features:
         """Compute what the cache lacks; see `stages.encode`."""
-        known = recalled(self.kept, self.precision) if self.take is None else None
-        return encode(items, self.load, known, self.choose, self.key, self.root, track, clock, self.threads)
+        return encode(items, self.load, self.known, self.choose, self.key, self.root, track, clock, self.threads)
 
     def stream(self, contents: Sequence[Content]) -> Iterator[NDArray[np.float32] | str]:
         """Yield the features of each content in order, or why there are none, past the cache."""

@@ -7,6 +7,7 @@ __all__ = [
     "DataError",
     "DiskFullError",
     "EngineError",
+    "FrozenError",
     "HeadstartError",
     "ModelError",
     "StopRequested",
@@ -69,6 +70,10 @@ class ModelError(HeadstartError):
 
 class EngineError(HeadstartError):
     """An inference engine failed on a network that PyTorch runs."""
+
+
+class FrozenError(HeadstartError):
+    """Weights that were to stay as they were have changed: what was trained from the cache does not fit them."""
 
 
 class StoreError(HeadstartError):

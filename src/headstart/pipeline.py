@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.backbones.backbone import Backbone, Saved
+from headstart.backbones.backbone import Backbone, Saved, unchanged, weights_digest
 from headstart.backbones.engine import Array, device
 from headstart.data.check import Checked
 from headstart.data.examples import Finding
@@ -193,12 +193,13 @@ def deeper(
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
     """Judge what ships, once, and write the model folder."""
     backbone, features, x_ND = base.encoder.backbone, base.features, base.x_ND
+    pretrained = unchanged(backbone.weights, weights_digest(backbone.trunk))
     with watch("judge"):
         if deep and deep.climbed.best:
             backbone = deep.climbed.backbone
             features, x_ND = _tuned(base, backbone, watch.clock)
         scores = base.judged(base.divided.splits, deep, lambda rows: x_ND[rows])
-    story = replace(base.story(scores, watch), backbone=backbone, features=features, deep=deep)
+    story = replace(base.story(scores, watch), backbone=backbone, features=features, deep=deep, pretrained=pretrained)
     said = _ship(story, base, backbone, watch)
     return Result(base.options.folder, said, base.divided.examples.findings)
 

@@ -139,7 +139,7 @@ def test_the_plan_is_folded_and_every_number_has_its_reason() -> None:
 
 
 def test_the_frozen_trunk_is_among_the_facts() -> None:
-    assert f"<dt>Frozen trunk</dt><dd>{extras.FROZEN}</dd>" in section(extras.tuned(), "made")
+    assert f"<dt>Frozen weights</dt><dd>{extras.FROZEN}</dd>" in section(extras.tuned(), "made")
 
 
 def test_at_most_six_training_losses_are_drawn_and_those_without_numbers_are_not() -> None:
@@ -164,7 +164,7 @@ def test_a_page_without_these_parts_shows_nothing_of_them() -> None:
     assert (page.ladder.scratch, page.ladder.scratch_note, page.curve) == (None, "", ())
     assert (page.made.plan, page.made.frozen, page.made.training) == ((), "", ())
     html = render(page).split("</style>")[1]
-    for absent in ("worth", "scratch", 'id="curve"', "The plan", "Frozen trunk", "Training loss", "passed"):
+    for absent in ("worth", "scratch", 'id="curve"', "The plan", "Frozen weights", "Training loss", "passed"):
         assert absent not in html
 
 

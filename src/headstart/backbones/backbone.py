@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.pixels import Preprocess
+from headstart.errors import FrozenError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,6 +91,21 @@ def weights_digest(network: nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(memoryview(tensor.detach().cpu().contiguous().view(-1).numpy()).cast("B"))
     return digest.hexdigest()
+
+
+def unchanged(before: str, after: str) -> str:
+    """Return the digest of frozen weights after training, which is the one before.
+
+    Raises:
+        FrozenError: it is another.
+    """
+    if before != after:
+        raise FrozenError(
+            "Frozen weights have changed: what was computed of them before does not fit any more.",
+            found=f"SHA-256 {before} became {after}",
+            hint="Something trained what it must not: this is a bug, please report it.",
+        )
+    return after
 
 
 def count_parameters(network: nn.Module) -> int:

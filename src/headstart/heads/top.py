@@ -41,10 +41,11 @@ class Top(nn.Module):
         self.begin(head)
 
     def begin(self, head: LinearHead) -> None:
-        """Put the head's weights to those of a linear head."""
+        """Put the head's weights to those of a linear head, its temperature in them: the scores of a ridge
+        regression are no logits without."""
         with torch.no_grad():
-            self.linear.weight.copy_(torch.tensor(head.weight_DK.T))
-            self.linear.bias.copy_(torch.tensor(head.bias_K))
+            self.linear.weight.copy_(torch.tensor(head.weight_DK.T / head.temperature))
+            self.linear.bias.copy_(torch.tensor(head.bias_K / head.temperature))
 
     def forward(self, activation_N: torch.Tensor) -> torch.Tensor:
         kind = activation_N.device.type

@@ -50,6 +50,7 @@ class Story:
     near: float
     deep: Deepened | None = None
     unfinished: bool = False
+    pretrained: str = ""  # hash of the network that was not trained, as checked at the end
 
     @property
     def shipped(self) -> RungScore:
@@ -187,6 +188,10 @@ class Story:
             "setting": rung.setting,
             "status": rung.status,
             "headline": rung.headline.record(),
+            "compared": [
+                {"setting": setting, "log_loss": round(loss, 5), rung.headline.name: round(value, 5)}
+                for setting, loss, value in rung.compared
+            ],
             "gain": {"value": rung.gain, "standard_error": rung.error} if known else None,
             "seconds": round(rung.seconds, 4),
         }

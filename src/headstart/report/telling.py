@@ -243,13 +243,14 @@ def _plan(story: Story) -> tuple[p.PlanBlock, ...]:
 
 
 def _frozen(story: Story) -> str:
-    said = []
+    """Say what was checked: a run in which frozen weights changed ends with an error."""
+    pretrained = story.pretrained[:16]
+    said = [f"the pretrained network's hash is the same at the end of the run ({pretrained}…)"] if pretrained else []
     for step in story.deep.climbed.steps if story.deep else ():
         before, after = step.frozen
         if before:
-            same = "is the same" if before == after else "HAS CHANGED"
             hashes = f"{before[:16]}… before, {after[:16]}… after"
-            said.append(f"{step.tried.cut}: the frozen trunk's hash {same} after training ({hashes})")
+            said.append(f"trained {step.tried.cut}: what lies below has the same hash ({hashes})")
     return "; ".join(said)
 
 

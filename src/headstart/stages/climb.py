@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.backbones import lora
-from headstart.backbones.backbone import Backbone, weights_digest
+from headstart.backbones.backbone import Backbone, unchanged, weights_digest
 from headstart.backbones.depth import Depth, depths
 from headstart.checkpoints import read, write
 from headstart.encoder import Encoder
 from headstart.errors import StoreError, UsageError
 from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
 from headstart.heads.top import fresh_head
-from headstart.progress import Track
+from headstart.progress import Advance, Track
 from headstart.stages.batches import Batches, Source
 from headstart.stages.encode import Item
 from headstart.stages.judge import Tried, gain
@@ -34,7 +34,7 @@ from headstart.stages.probe import Probe, Rung
 from headstart.stages.sources import Opened, example, open_at, source_at
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import ALPHAS, Watch, attempt, begun, between, model_at, ran
-from headstart.stages.tune import Recipe
+from headstart.stages.tune import Recipe, Row
 from headstart.store import load_json, save_json
 from headstart.tasks.task import Scoring
 
@@ -77,6 +77,14 @@ class Ground:
     def classes(self) -> int:
         """K."""
         return len(self.probe.head.bias_K)
+
+    def watch(self, folder: Path, left: Callable[[], float], advance: Advance) -> Watch:
+        """Return what goes on around the trainings of a folder; the log knows them by its name and theirs."""
+
+        def log(name: str, row: Row) -> None:
+            self.log(f"{folder.name}/{name}", row)
+
+        return Watch(self.clock, left, log, advance, self.workers, self.device)
 
 
 @dataclass(frozen=True)
@@ -130,9 +138,10 @@ def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
     best = origin
     steps: list[Step] = []
     untried: list[tuple[str, str]] = []
-    for number, rung in enumerate(plan.rungs):
+    for rung in plan.rungs:  # before anything is trained
         if rung.name not in places:
             raise UsageError(f"The plan's {rung.name!r} is no place of this network.", found=", ".join(places))
+    for number, rung in enumerate(plan.rungs):
         if steps and not steps[-1].tried.accepted:
             untried.append((rung.name, f"{steps[-1].tried.rung.name} was no better than what was there before"))
             continue
@@ -202,7 +211,7 @@ def _try(
             adapted.merge()
     rung = replace(rung, seconds=ground.clock() - start)
     tried = Tried(rung, value, error, accepted, depth.name)
-    return Step(tried, plan, (before, opened.digest())), head
+    return Step(tried, plan, (before, unchanged(before, opened.digest()))), head
 
 
 def rows_of_folds(splits: Splits, folds: int) -> Index:
@@ -232,7 +241,7 @@ def _compared(
     shares: dict[str, list[float]] = {}
     total = sum(_recipe(ground, plan, rate, fit).steps for fit, _ in folds for _, rate, _ in _settings(plan))
     with ground.track(f"{plan.name}", total) as advance:
-        watch = Watch(ground.clock, left, ground.log, advance, ground.workers, ground.device)
+        watch = ground.watch(folder, left, advance)
         for number, (fit, held) in enumerate(folds):
             linear = ground.probe.refit(fit)
             on_fold = []
@@ -308,7 +317,7 @@ def _final(
         training.use(read(done)[0])
     except StoreError:
         with ground.track(f"{plan.name}, all examples", recipe.steps) as advance:
-            watch = Watch(ground.clock, left, ground.log, advance, ground.workers, ground.device)
+            watch = ground.watch(folder, left, advance)
             stop = max(1, round(shares[f"{start}-{rate:g}"] * recipe.steps))
             ran(training, batches, folder / "final", watch, stop=stop)
         training.use(between(first, training.average, alpha))

@@ -36,6 +36,7 @@ class RungScore:
         better: whether the gain is above one standard error.
         status: `shipped`; `passed`, until a later one was better; `beaten`, not better; `yardstick`, never shipped.
         cut: what was trained, as people read it; empty where nothing above the backbone's own cut was.
+        compared: each setting with its held-out log loss, in nats, and its headline measure.
     """
 
     name: str
@@ -47,6 +48,7 @@ class RungScore:
     better: bool
     status: Status
     cut: str = ""
+    compared: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,15 +144,31 @@ def ladder(
         gain, error = (np.nan, np.nan) if below is None else paired(right_R, below, splits.unit[probe.row_R])
         status: Status = "yardstick" if rung is not last else "shipped" if shipped < 0 else "passed"
         setting = rung.settings[rung.best]
-        out.append(RungScore(rung.name, setting, headline, rung.seconds, gain, error, not gain <= error, status))
+        settings = compared(rung, target_N[probe.row_R], scoring)
+        better = not gain <= error
+        out.append(RungScore(rung.name, setting, headline, rung.seconds, gain, error, better, status, "", settings))
         below = right_R
     for i, t in enumerate(tried):
         status = "beaten" if not t.accepted else "shipped" if i == shipped else "passed"
         chosen_RK = t.rung.chosen_RK
-        headline = _on(chosen_RK, probe.row_R[: len(chosen_RK)], target_N, splits, scoring, seed)[0]
+        row_R = probe.row_R[: len(chosen_RK)]
+        headline = _on(chosen_RK, row_R, target_N, splits, scoring, seed)[0]
         setting, spent = t.rung.settings[t.rung.best], t.rung.seconds
-        out.append(RungScore(t.rung.name, setting, headline, spent, t.gain, t.error, t.accepted, status, t.cut))
+        settings = compared(t.rung, target_N[row_R], scoring)
+        out.append(
+            RungScore(t.rung.name, setting, headline, spent, t.gain, t.error, t.accepted, status, t.cut, settings)
+        )
     return tuple(out)
+
+
+def compared(rung: Rung, target_R: Index, scoring: Scoring) -> tuple[tuple[str, float, float], ...]:
+    """Return each setting of a rung with its held-out log loss and headline measure."""
+    heads = []
+    for logits_RK in rung.logits_SRK:
+        scores = scoring.score(scoring.read(logits_RK.astype(np.float64), target_R), np.ones(len(target_R)))
+        heads.append(next(iter(scores.values())))
+    losses = (float(loss) for loss in rung.loss_SR.mean(1))
+    return tuple(zip(rung.settings, losses, heads, strict=True))
 
 
 def gain(

@@ -84,7 +84,7 @@ class Probe:
         row_R: the example behind each held-out row; with repeated cross-validation one comes several times.
         head: the chosen linear head, fitted on all training examples.
         solver: how it was fitted, in words.
-        refit: fits the chosen linear head on other examples.
+        refit: fits the chosen linear head, temperature and all, on other examples.
     """
 
     rungs: tuple[Rung, ...]
@@ -134,8 +134,11 @@ def probe(
     advance(1)
     solver = _ridge(problem) if _large(problem) else _logistic(problem)
     last = _rung(problem, "linear head", solver.settings, solver.candidates, clock, solver.gives_logits)
-    refit = partial(solver.fit, last.best)
-    head = refit(splits.train).with_temperature(last.temperatures[last.best])
+
+    def refit(rows: Index) -> LinearHead:
+        return solver.fit(last.best, rows).with_temperature(last.temperatures[last.best])
+
+    head = refit(splits.train)
     advance(1)
     return Probe((*rungs, last), problem.row_R, head, solver.name, refit)
 

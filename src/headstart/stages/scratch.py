@@ -26,7 +26,7 @@ from headstart.stages.climb import Ground
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import ScratchPlan
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import Watch, begun, logits_of, ran
+from headstart.stages.trial import begun, logits_of, ran
 from headstart.stages.tune import Recipe
 from headstart.tasks.task import Scoring
 
@@ -139,7 +139,7 @@ def _trained(
     except StoreError:
         pass
     with ground.track(f"from scratch, rate {rate:g}", steps) as advance:
-        watch = Watch(ground.clock, left, ground.log, advance, ground.workers, ground.device)
+        watch = ground.watch(folder.parent, left, advance)
         with suppress(OutOfTime):  # what there is by then is judged, and said to be less than was planned
             ran(training, batches, folder, watch)
     training.use(training.average)

@@ -11,10 +11,11 @@ from torch import nn
 
 from headstart.backbones.backbone import Backbone, weights_digest
 from headstart.backbones.depth import Depth
-from headstart.backbones.engine import Array, Chosen, Narrow, Plain
+from headstart.backbones.engine import Array, Chosen, Narrow, Plain, Recalled
 from headstart.cache import Rows
 from headstart.data.augment import View
 from headstart.encoder import Encoder
+from headstart.errors import DataError
 from headstart.progress import Track
 from headstart.stages.batches import Fly, Source, Views
 from headstart.stages.encode import Item
@@ -101,7 +102,8 @@ def source_at(
     found = []
     for view in (View(number, seed) for number in range(views)):
         look = at.task.augment.view(backbone, view) if view.number else at.task.load(backbone)
-        found.append(_rows(replace(at, take=choose, look=look, seen=view.name + width), items, rows, track, clock))
+        viewed = replace(at, take=choose, taken=at.known, look=look, seen=view.name + width)
+        found.append(_rows(viewed, items, rows, track, clock))
     return Views(found, seed)
 
 
@@ -116,20 +118,25 @@ def inputs(
     """Return decoded inputs, cached once, that are augmented anew for each epoch. Arguments as of `source_at`."""
     backbone, augment = encoder.backbone, encoder.task.augment
     backbone = replace(backbone, cut="input", weights="")  # the inputs of one preprocessing serve all networks
-    plain = replace(encoder, backbone=backbone, take=lambda _: Chosen(Plain(), 1.0), look=encoder.load)
+    engine = Chosen(Plain(), 1.0)
+    taken = Recalled(engine.engine.name, engine.cosine, engine.note)
+    plain = replace(encoder, backbone=backbone, take=lambda _: engine, taken=taken, look=encoder.load)
     wide = replace(plain, look=augment.wide(backbone), seen="wide")
     further, clean = (_rows(each, items, rows, track, clock) for each in (wide, plain))
     return Fly(further, clean, augment.change(backbone), seed)
 
 
 def _rows(encoder: Encoder, items: Sequence[Item], rows: Index, track: Track, clock: Callable[[], float]) -> Rows:
-    space = encoder.encode([items[i] for i in rows], track, clock).space
-    few = space.rows_of([items[i].digest for i in rows])
-    place_N2 = np.full((len(items), 2), -1, np.intp)
+    features = encoder.encode([items[i] for i in rows], track, clock)
+    for i, why in features.failures.items():
+        raise DataError("An example cannot be read any more.", found=f"{items[rows[i]].name}: {why}")
+    few = features.space.rows_of([items[i].digest for i in rows])
+    place_N2 = np.full((len(items), 2), len(few.blocks), np.intp)  # of the others, a place that is not there
     place_N2[rows] = few.place_N2
     return Rows(few.blocks, place_N2)
 
 
 def example(backbone: Backbone) -> torch.Tensor:
-    """Return a black picture_13HW of a network's size."""
-    return torch.zeros(1, 3, *backbone.preprocess.size)
+    """Return a black picture_13HW of a network's size, where the network is: an engine may have moved it."""
+    device = next((p.device for p in backbone.trunk.parameters()), None)
+    return torch.zeros(1, 3, *backbone.preprocess.size, device=device)
