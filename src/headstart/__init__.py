@@ -34,6 +34,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    from headstart.process import wait_asleep
+
+    wait_asleep()
     return getattr(import_module(_HOMES[name]), name)
 
 

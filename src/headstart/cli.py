@@ -20,6 +20,7 @@ import click
 from headstart import __version__
 from headstart.console import print_json, say, table, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
+from headstart.process import wait_asleep
 
 _STARTED = time.perf_counter()
 _BACKBONE = (
@@ -331,9 +332,7 @@ def _stop(number: int, frame: object) -> None:
 
 def main() -> None:
     """Run the command line; errors of headstart's own become a message and an exit code."""
-    # Threads that wait for each other asleep, not spinning: beside two other busy processes on two cores a fit took
-    # 7.7 s so and 9.5 s without; on an idle machine there is no difference.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_asleep()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):

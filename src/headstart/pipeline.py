@@ -19,6 +19,7 @@ from headstart.deepen import Deepened, deepen, lines, make_plan
 from headstart.encoder import Encoder, encoder
 from headstart.options import Options, Stopwatch
 from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
+from headstart.process import keep_freed
 from headstart.progress import Track, quiet
 from headstart.report.story import Story
 from headstart.report.telling import model_card, page
@@ -121,7 +122,7 @@ def fit(
         meanwhile(base, watch, tell)
     run = open_run(base.encoder.root, about(base))
     with log_to(Path(options.log) if options.log else None) as log:
-        deep = deeper(base, run, given or run.plan(), track, watch, log, tell)
+        deep = deeper(base, run, run.plan() or given, track, watch, log, tell)
     if isinstance(deep, Plan):
         save_json(Path(options.plan_only), deep.record())
         return Result(Path(options.plan_only), {"plan": deep.record()}, base.divided.examples.findings)
@@ -172,6 +173,7 @@ def deeper(
 ) -> Deepened | Plan:
     """Plan and climb, or only plan."""
     options, clock, d = base.options, watch.clock, base.divided
+    keep_freed()
     ground = Ground(
         base.encoder, items_of(base.data), d.target_N, d.splits, base.probe, base.task.scoring, options.seed,
         run.folder, options.workers, device(), track, clock, log,

@@ -81,7 +81,8 @@ def seconds(text: str) -> float:
 
     words = re.findall(r"(\d+(?:\.\d+)?)\s*(min|[smh]?)", text.strip().lower())
     whole = "".join(f"{number}{unit}" for number, unit in words)
-    if not words or whole != text.strip().lower().replace(" ", ""):
+    bare = len(words) > 1 and not all(unit for _, unit in words)  # 1h30: minutes or seconds?
+    if not words or bare or whole != text.strip().lower().replace(" ", ""):
         raise UsageError(
             f"{text!r} is no length of time.", hint="Write 90s, 10m or 1h30m; 0 for the linear head alone."
         )

@@ -1,4 +1,4 @@
-"""Tiny climbs: networks of 32 x 32 pixels with random weights, two dozen pictures, made by the functions that `fit` uses."""
+"""Tiny climbs: networks of 32 x 32 pixels with random weights, two dozen pictures, made as `fit` makes them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.depth import depths
+from headstart.backbones.depth import Depth, depths
 from headstart.data.examples import CellContent
 from headstart.options import Options, Stopwatch
 from headstart.pipeline import Base, begin
@@ -117,9 +117,13 @@ def ground(base: Base, folder: Path, around: Around | None = None, workers: int 
     )  # fmt: skip
 
 
+def depths_of(backbone: Backbone) -> dict[str, Depth]:
+    """The places to train from by their names, shallowest first."""
+    return {depth.name: depth for depth in depths(backbone.trunk, example(backbone))}
+
+
 def places(backbone: Backbone) -> list[str]:
-    """The names of the places to train from, shallowest first."""
-    return [depth.name for depth in depths(backbone.trunk, example(backbone))]
+    return list(depths_of(backbone))
 
 
 def rung(name: str, **changes: Any) -> RungPlan:

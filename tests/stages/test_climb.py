@@ -20,6 +20,7 @@ from climb_samples import (
     assert_same_climb,
     based,
     climbed,
+    depths_of,
     differing,
     ground,
     one_thread,
@@ -127,7 +128,7 @@ def test_an_accepted_rung_ships_with_its_own_weights_above_the_cut_and_its_own_h
     before = base.encoder.backbone
     found = climbed(base, done.copy(tmp_path / "run"), [rung(last)], [YES])
     moved = differing(found.backbone.trunk, before.trunk)
-    opened = stage.open_at(depth_of(before, last), before, base.encoder)
+    opened = stage.open_at(depths_of(before)[last], before, base.encoder)
     assert opened.trunk is not None
     above = {name for name, _ in opened.body.named_parameters()}
     assert moved == above
@@ -142,10 +143,6 @@ def test_an_accepted_rung_ships_with_its_own_weights_above_the_cut_and_its_own_h
     assert np.abs(found.head.weight_DK - base.probe.head.weight_DK).max() > 0
 
 
-def depth_of(backbone: Any, name: str) -> Any:
-    return {d.name: d for d in stage.depths(backbone.trunk, stage.example(backbone))}[name]
-
-
 def test_a_rung_that_is_no_better_than_an_accepted_one_leaves_nothing_of_itself(
     base: Base, last: str, done: Done, tmp_path: Path
 ) -> None:
@@ -157,7 +154,7 @@ def test_a_rung_that_is_no_better_than_an_accepted_one_leaves_nothing_of_itself(
     assert found.backbone.weights != done.climbed.backbone.weights
 
 
-def test_of_two_accepted_rungs_the_later_ships(done: Done, base: Base, last: str, tmp_path: Path) -> None:
+def test_of_two_accepted_rungs_the_later_ships(done: Done, base: Base) -> None:
     assert done.climbed.best is done.climbed.steps[1]
     moved = differing(done.climbed.backbone.trunk, base.encoder.backbone.trunk)
     assert moved == {name for name, _ in base.encoder.backbone.trunk.named_parameters()}
@@ -198,7 +195,7 @@ def test_the_gain_that_decides_is_the_paired_one_of_the_judge(
 
 
 def test_what_is_frozen_is_the_same_before_and_after(base: Base, last: str, done: Done) -> None:
-    opened = stage.open_at(depth_of(base.encoder.backbone, last), base.encoder.backbone, base.encoder)
+    opened = stage.open_at(depths_of(base.encoder.backbone)[last], base.encoder.backbone, base.encoder)
     assert [step.frozen for step in done.climbed.steps] == [(opened.digest(), opened.digest()), ("", "")]
 
 

@@ -65,17 +65,25 @@ def test_with_all_the_time_in_the_world_everything_is_tried_as_richly_as_is_usua
 
 
 @given(st.floats(0, 5000), st.integers(10, 5000), st.sampled_from([1, 2, 3, 5]))
-def test_no_rung_is_predicted_to_take_more_than_its_share_of_what_is_left(
-    left: float, examples: int, folds: int
-) -> None:
+def test_all_rungs_together_are_predicted_to_take_no_more_than_is_left(left: float, examples: int, folds: int) -> None:
     made = planned(left, examples=examples, folds=folds)
-    position = {speed.name: i for i, speed in enumerate(SPEEDS)}
-    rest = left
-    for rung in made.rungs:
-        assert rung.seconds <= CAPS[position[rung.name]] * rest
-        rest -= rung.seconds
-    assert rest >= 0
-    assert sorted([*(rung.name for rung in made.rungs), *(name for name, _ in made.untried)]) == sorted(position)
+    assert sum(rung.seconds for rung in made.rungs) <= left
+    names = [*(rung.name for rung in made.rungs), *(name for name, _ in made.untried)]
+    assert sorted(names) == sorted(speed.name for speed in SPEEDS)
+
+
+@given(st.floats(0, 5000))
+def test_a_deeper_rung_is_tried_where_the_first_one_s_share_leaves_room_for_it(left: float) -> None:
+    """The first is made richer only by what the deeper one does not take."""
+    room = CAPS[1] * (1 - CAPS[0]) * left
+    tried = [rung.name for rung in planned(left, (LAST, DEEPER)).rungs]
+    assert DEEPER.name in tried or not planned(room / CAPS[0], (DEEPER,)).rungs
+
+
+def test_what_the_deeper_rungs_leave_makes_the_shallow_ones_richer() -> None:
+    alone, beside = planned(200, (LAST,)).rungs[0], planned(200, (LAST, replace(WHOLE, step=1e3))).rungs[0]
+    assert alone == beside
+    assert beside.seconds > CAPS[0] * 200
 
 
 @given(st.floats(0, 2000), st.floats(1, 10))

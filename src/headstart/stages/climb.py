@@ -162,7 +162,7 @@ def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
     shipped = ground.encoder.backbone
     if any(step.tried.accepted for step in steps):
         backbone.trunk.load_state_dict(best)
-        backbone.trunk.eval().requires_grad_(False)
+        backbone.trunk.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
         shipped = replace(backbone, weights=weights_digest(backbone.trunk))
     return Climbed(tuple(steps), (*plan.untried, *untried), shipped, head)
 

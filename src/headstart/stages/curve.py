@@ -46,7 +46,7 @@ def counts(text: str) -> tuple[int | None, ...]:
     """
     out: list[int | None] = []
     for word in filter(None, (w.strip() for w in text.split(","))):
-        if word != "all" and not (word.isdigit() and int(word) >= 2):
+        if word != "all" and not (word.isdecimal() and int(word) >= 2):
             raise UsageError(f"{word!r} is no number of labels.", hint="Write for example 5,10,25,all.")
         out.append(None if word == "all" else int(word))
     return tuple(out)

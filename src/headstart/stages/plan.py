@@ -23,7 +23,7 @@ VIEWS = 8
 MARGIN = 1.15
 """Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
 CAPS = (0.5, 0.6, 1.0)
-"""A rung may take this share of what is left: the shallow ones, which pay most often, must leave room."""
+"""A rung may take this share of what is left, so that the deeper ones have room; what these leave, it gets as well."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,13 @@ def plan(speeds: Sequence[Speed], examples: int, folds: int, left: float, budget
         budget: seconds of the whole run.
         why_less: why `left` is less than the budget, for the reasons.
     """
-    rungs: list[RungPlan] = []
+    ways = [[_rung(speed, examples, level, folds) for level in _levels(examples, folds)] for speed in speeds]
+    chosen: dict[int, RungPlan] = {}
     untried: list[tuple[str, str]] = []
-    for number, speed in enumerate(speeds):
+    for number, (speed, tries) in enumerate(zip(speeds, ways, strict=True)):
         cap = CAPS[min(number, len(CAPS) - 1)] * left
-        tries = [_rung(speed, examples, level, folds) for level in _levels(examples, folds)]
-        fitting = [each for each in tries if each.seconds <= cap]
-        if fitting:
-            rungs.append(fitting[0])
+        if fitting := [each for each in tries if each.seconds <= cap]:
+            chosen[number] = fitting[0]
             left -= fitting[0].seconds
         else:
             least = min(each.seconds for each in tries)
@@ -146,7 +145,10 @@ def plan(speeds: Sequence[Speed], examples: int, folds: int, left: float, budget
             untried.append(
                 (speed.name, f"takes {least:.0f} s at least{guess}; {max(0.0, cap):.0f} s are for it{why_less}")
             )
-    return Plan(budget, tuple(rungs), tuple(untried))
+    for number, rung in chosen.items():  # what is left over then makes them richer, the shallow ones first
+        chosen[number] = next(each for each in ways[number] if each.seconds <= max(rung.seconds, rung.seconds + left))
+        left -= chosen[number].seconds - rung.seconds
+    return Plan(budget, tuple(chosen.values()), tuple(untried))
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,12 @@ class Training:
         self.optimizer.state.clear()
         for name, parameter in self.trained.items():
             if f"exp_avg.{name}" in tensors:
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[parameter] = {
-                    key: tensors[f"{key}.{name}"].to(parameter.device, copy=True) for key in keys
-                }
+                step = tensors[f"step.{name}"].to(parameter.device, copy=True)
+                # Laid out as the parameter is, which a file does not keep: the fused step goes through both in memory.
+                laid = {key: torch.empty_like(parameter, requires_grad=False) for key in ("exp_avg", "exp_avg_sq")}
+                for key, tensor in laid.items():
+                    tensor.copy_(tensors[f"{key}.{name}"])
+                self.optimizer.state[parameter] = {"step": step, **laid}
         self.step, self.retries, self.scale = numbers["step"], numbers["retries"], numbers["scale"]
         self.watched = list(numbers["watched"])
         self.kept = (tensors, numbers)
