@@ -17,6 +17,7 @@ from headstart.data.check import Checked
 from headstart.data.examples import Finding
 from headstart.deepen import Deepened, deepen, lines, make_plan
 from headstart.encoder import Encoder, encoder
+from headstart.errors import UsageError
 from headstart.options import Options, Stopwatch
 from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
 from headstart.process import keep_freed
@@ -115,6 +116,8 @@ def fit(
     watch = Stopwatch(clock, clock() if began is None else began)
     given = read_plan(options.plan) if options.plan else None
     counts(options.labels)
+    if given and not options.budget:
+        raise UsageError("A plan needs time to be carried out in.", hint="Give a --budget above 0, or no --plan.")
     base = begin(options, track, watch)
     if not (options.budget or given or options.plan_only):
         return finish(base, None, watch)

@@ -6,7 +6,7 @@ it stands still; on standardised features it is a start like any other (Kumar et
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ class Top(nn.Module):
         self.low = low
         self.register_buffer("mean_D", torch.tensor(head.mean_D, dtype=torch.float32))
         self.register_buffer("std_D", torch.tensor(head.std_D, dtype=torch.float32))
-        self.linear = nn.Linear(*head.weight_DK.shape)
+        make: Callable[..., nn.Linear] = nn.utils.skip_init  # draws nothing
+        self.linear = make(nn.Linear, *head.weight_DK.shape)
         self.begin(head)
 
     def begin(self, head: LinearHead) -> None:
