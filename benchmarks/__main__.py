@@ -1,7 +1,10 @@
-"""`python -m benchmarks`: every measurement, one after another, nothing else running."""
+"""`python -m benchmarks`: the measurements of speed and memory, one after another, nothing else running.
 
-from benchmarks import extraction, memory, whole_fit
+Accuracies, seed by seed, take hours: `python -m benchmarks.ladder`, `python benchmarks/label_curve.py`.
+"""
 
-for each in (extraction, whole_fit, memory):
+from benchmarks import cached_top, extraction, fine_tune, memory, whole_fit
+
+for each in (extraction, whole_fit, memory, cached_top, fine_tune):
     print(f"\n{each.__name__}")
     each.main([])

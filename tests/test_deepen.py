@@ -17,7 +17,8 @@ from headstart.options import Stopwatch
 from headstart.pipeline import Base
 from headstart.prepare import items_of
 from headstart.runs import Budget, Run, open_run
-from headstart.stages.climb import Climbed, Ground
+from headstart.stages.climb import Climbed
+from headstart.stages.ground import Ground
 from headstart.stages.plan import Plan, RungPlan, ScratchPlan, Speed, plan
 from headstart.stages.scratch import RATES, halves
 from headstart.stages.split import Splits, cross_validation

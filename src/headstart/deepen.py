@@ -13,8 +13,9 @@ from headstart.errors import BackboneError
 from headstart.options import Stopwatch
 from headstart.runs import Budget, Run, Tell
 from headstart.stages.batches import Source
-from headstart.stages.climb import Climbed, Ground, climb
+from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
+from headstart.stages.ground import Ground
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, random_model
 from headstart.stages.sources import inputs

@@ -25,9 +25,9 @@ from headstart.progress import Track, quiet
 from headstart.report.story import Story
 from headstart.report.telling import model_card, page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
-from headstart.stages.climb import Ground
 from headstart.stages.curve import counts
 from headstart.stages.encode import Features, sample
+from headstart.stages.ground import Ground
 from headstart.stages.judge import Scores, judge
 from headstart.stages.loops import Log, log_to
 from headstart.stages.plan import Plan

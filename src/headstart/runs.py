@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError, UsageError
-from headstart.stages.plan import Plan, from_record
+from headstart.stages.plan import Plan
+from headstart.stages.plan_record import from_record
 from headstart.store import fingerprint, load_json, save_json
 
 PLAN = "plan.json"

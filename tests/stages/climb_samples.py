@@ -22,8 +22,9 @@ from headstart.pipeline import Base, begin
 from headstart.prepare import items_of
 from headstart.progress import quiet
 from headstart.stages import climb as stage
-from headstart.stages.climb import Climbed, Ground, climb
+from headstart.stages.climb import Climbed, climb
 from headstart.stages.encode import Item
+from headstart.stages.ground import Ground
 from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.sources import example
 from headstart.stages.tune import Row

@@ -20,8 +20,8 @@ from headstart.pipeline import Base
 from headstart.prepare import items_of
 from headstart.progress import quiet
 from headstart.stages import curve as stage
-from headstart.stages.climb import Ground
 from headstart.stages.curve import Point, counts, curve, linear, some
+from headstart.stages.ground import Ground
 from headstart.stages.plan import ScratchPlan
 from headstart.stages.sources import inputs
 from headstart.stages.split import Index

@@ -27,10 +27,10 @@ from headstart.stages.plan import (
     RungPlan,
     ScratchPlan,
     Speed,
-    from_record,
     plan,
     scratch_plan,
 )
+from headstart.stages.plan_record import from_record
 
 LAST = Speed("after layer3", 0.2, 0.004, 0.002, True)
 DEEPER = Speed("after layer2", 0.4, 0.003, 0.004, True)

@@ -73,7 +73,7 @@ def caveats(story: Story) -> tuple[str, ...]:
     head, (_, near, linear) = story.scores.headline, story.scores.rungs[:3]
     if story.unfinished:
         out.append("This run has not finished: fine-tuning goes on. Run the same command to go on with it.")
-    if head.low <= story.scores.guess.high:
+    if head.low <= story.scores.guess.value:
         out.append(
             "The interval reaches what guessing gets: there is no evidence that this model has learned anything."
         )

@@ -20,71 +20,20 @@ from headstart.backbones import lora
 from headstart.backbones.backbone import Backbone, unchanged, weights_digest
 from headstart.backbones.depth import Depth, depths
 from headstart.checkpoints import read, write
-from headstart.encoder import Encoder
 from headstart.errors import StoreError, UsageError
 from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
 from headstart.heads.top import fresh_head
-from headstart.progress import Advance, Track
 from headstart.stages.batches import Batches, Source
-from headstart.stages.encode import Item
+from headstart.stages.ground import Ground
 from headstart.stages.judge import Tried, gain
-from headstart.stages.loops import Clock, Log, OutOfTime
+from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import Plan, RungPlan
-from headstart.stages.probe import Probe, Rung
+from headstart.stages.probe import Rung
 from headstart.stages.sources import Opened, example, open_at, source_at
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import ALPHAS, Watch, attempt, begun, between, model_at, ran
-from headstart.stages.tune import Recipe, Row
+from headstart.stages.trial import ALPHAS, attempt, begun, between, model_at, ran
+from headstart.stages.tune import Recipe
 from headstart.store import load_json, save_json
-from headstart.tasks.task import Scoring
-
-LORA = 8
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all rungs stand on.
-
-    Attributes:
-        encoder: the pretrained network, its engine and cache.
-        items: all examples.
-        target_N: class indices.
-        splits: what trains, and the folds to choose by.
-        probe: the rungs below, and the linear head.
-        scoring: the task's measures.
-        seed: fixes all that is drawn.
-        folder: where what is finished is kept.
-        workers: threads that read ahead.
-        device: where is computed.
-        track, clock, log: what goes on around.
-    """
-
-    encoder: Encoder
-    items: Sequence[Item]
-    target_N: Index
-    splits: Splits
-    probe: Probe
-    scoring: Scoring
-    seed: int
-    folder: Path
-    workers: int
-    device: str
-    track: Track
-    clock: Clock
-    log: Log
-
-    @property
-    def classes(self) -> int:
-        """K."""
-        return len(self.probe.head.bias_K)
-
-    def watch(self, folder: Path, left: Callable[[], float], advance: Advance) -> Watch:
-        """Return what goes on around the trainings of a folder; the log knows them by its name and theirs."""
-
-        def log(name: str, row: Row) -> None:
-            self.log(f"{folder.name}/{name}", row)
-
-        return Watch(self.clock, left, log, advance, self.workers, self.device)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from headstart.heads import logistic
 from headstart.heads.linear import LinearHead, log_loss_N
 from headstart.metrics.interval import Measure, measured
 from headstart.stages.batches import Source
-from headstart.stages.climb import Ground
+from headstart.stages.ground import Ground
 from headstart.stages.plan import ScratchPlan
 from headstart.stages.scratch import from_scratch, halves
 from headstart.stages.split import Index

@@ -22,7 +22,7 @@ from headstart.heads.linear import log_loss_N
 from headstart.heads.top import Top, plain_head
 from headstart.metrics.interval import Measure, between, resamples
 from headstart.stages.batches import Batches, Source
-from headstart.stages.climb import Ground
+from headstart.stages.ground import Ground
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import ScratchPlan
 from headstart.stages.split import Index, Splits

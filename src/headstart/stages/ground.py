@@ -1,0 +1,63 @@
+"""Ground: what all that comes after the linear head stands on: data, splits, network, and what goes on around."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.encoder import Encoder
+from headstart.progress import Advance, Track
+from headstart.stages.encode import Item
+from headstart.stages.loops import Clock, Log
+from headstart.stages.probe import Probe
+from headstart.stages.split import Index, Splits
+from headstart.stages.trial import Watch
+from headstart.stages.tune import Row
+from headstart.tasks.task import Scoring
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all rungs stand on.
+
+    Attributes:
+        encoder: the pretrained network, its engine and cache.
+        items: all examples.
+        target_N: class indices.
+        splits: what trains, and the folds to choose by.
+        probe: the rungs below, and the linear head.
+        scoring: the task's measures.
+        seed: fixes all that is drawn.
+        folder: where what is finished is kept.
+        workers: threads that read ahead.
+        device: where is computed.
+        track, clock, log: what goes on around.
+    """
+
+    encoder: Encoder
+    items: Sequence[Item]
+    target_N: Index
+    splits: Splits
+    probe: Probe
+    scoring: Scoring
+    seed: int
+    folder: Path
+    workers: int
+    device: str
+    track: Track
+    clock: Clock
+    log: Log
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.probe.head.bias_K)
+
+    def watch(self, folder: Path, left: Callable[[], float], advance: Advance) -> Watch:
+        """Return what goes on around the trainings of a folder; the log knows them by its name and theirs."""
+
+        def log(name: str, row: Row) -> None:
+            self.log(f"{folder.name}/{name}", row)
+
+        return Watch(self.clock, left, log, advance, self.workers, self.device)
