@@ -1,4 +1,4 @@
-"""A whole cold `fit --budget 0` in a fresh process, report and all, against its own extraction and against the plain loop.
+"""A whole cold `fit --budget 0` in a fresh process, report and all, against its extraction and the plain loop.
 
 Expected on two cores: 3-5 s for 397 photos on top of importing torch and timm, under 3 times the extraction.
 """
