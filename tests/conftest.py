@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from headstart.pipeline import Base
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line has it; before torch is loaded
 settings.register_profile("headstart", deadline=None)  # a busy machine is not a bug
@@ -30,3 +34,20 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def calm() -> Iterator[None]:
+    """PyTorch on one thread, for a module's tests."""
+    from climb_samples import one_thread
+
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A tiny run as far as the linear head."""
+    from climb_samples import based
+
+    return based(tmp_path_factory.mktemp("base"))

@@ -22,7 +22,7 @@ from headstart.stages.ground import Ground
 from headstart.stages.plan import Plan, RungPlan, ScratchPlan, Speed, plan
 from headstart.stages.scratch import RATES, halves
 from headstart.stages.split import Splits, cross_validation
-from stages.climb_samples import Around, based, ground, one_thread
+from stages.climb_samples import Around, ground
 
 SPEEDS = (
     Speed("after layer3", 0.2, 0.004, 0.002, True),
@@ -41,15 +41,7 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="module", autouse=True)
-def calm() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return based(tmp_path_factory.mktemp("base"))
+pytestmark = pytest.mark.usefixtures("calm")
 
 
 @pytest.fixture

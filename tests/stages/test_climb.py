@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from climb_samples import (
     depths_of,
     differing,
     ground,
-    one_thread,
     places,
     rung,
 )
@@ -42,16 +41,7 @@ from headstart.stages.plan import RungPlan
 from headstart.stages.sources import Opened
 from headstart.stages.trial import ALPHAS, Tried
 
-
-@pytest.fixture(scope="module", autouse=True)
-def calm() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return based(tmp_path_factory.mktemp("base"))
+pytestmark = pytest.mark.usefixtures("calm")
 
 
 @pytest.fixture(scope="module")

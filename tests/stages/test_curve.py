@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from climb_samples import Around, based, ground, one_thread
+from climb_samples import Around, ground
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,15 +119,7 @@ def test_the_strength_is_chosen_and_noise_wants_another_than_clear_clusters() ->
 # -- the curve
 
 
-@pytest.fixture(scope="module", autouse=True)
-def calm() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return based(tmp_path_factory.mktemp("base"))
+pytestmark = pytest.mark.usefixtures("calm")
 
 
 def drawn(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climb_samples import Around, based, ground, one_thread
+from climb_samples import Around, ground
 from numpy.typing import NDArray
 from torch import nn
 
@@ -35,15 +34,7 @@ from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 PLAN = ScratchPlan(20, 12, 4, (1e-6, 3e-3), False, 1.0, 1.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def calm() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return based(tmp_path_factory.mktemp("base"))
+pytestmark = pytest.mark.usefixtures("calm")
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climb_samples import depths_of, network_folder, one_thread, places, unread
+from climb_samples import depths_of, network_folder, places, unread
 from numpy.typing import NDArray
 from torch import nn
 
@@ -36,10 +36,7 @@ ROWS = np.array([4, 1, 2])
 SEED = 7
 
 
-@pytest.fixture(scope="module", autouse=True)
-def calm() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("calm")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from climb_samples import Ticks, depths_of, network_folder, one_thread
+from climb_samples import Ticks, depths_of, network_folder
 from torch import Tensor, nn
 
 from headstart.backbones import lora
@@ -27,10 +27,7 @@ THREADS = 2
 CONTENTS = [partial(png, texture(i, i)) for i in range(4)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def calm() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("calm")
 
 
 @pytest.fixture(scope="module")
