@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import pytest
 
 from headstart.data.check import Checked
 from headstart.data.examples import Example, Examples, FileContent
-from headstart.options import Options
-from headstart.pipeline import Result, fit
+from headstart.options import Options, Stopwatch
+from headstart.pipeline import RESERVE, SLOW, Base, Result, fit, set_aside
 from headstart.prepare import divide
 from tiny import environment, photos, timm_folder
 
@@ -136,3 +137,16 @@ def test_look_alikes_that_join_whole_classes_do_not_stop_a_run() -> None:
     divided = divide(checked, x_ND, 0)
     assert {f.kind for f in divided.examples.findings} == {"near-duplicate"}
     assert len(divided.splits.folds) == 15
+
+
+def test_the_more_is_judged_in_the_end_the_more_time_is_set_aside_for_it(base: Base) -> None:
+    watch = Stopwatch(time.perf_counter, 0.0, {"encode": 50.0, "ship": 1.5})
+
+    def aside(judged: int, computed: int) -> float:
+        splits = replace(base.divided.splits, judged=np.arange(judged))
+        features = replace(base.features, computed=computed)
+        return set_aside(replace(base, divided=replace(base.divided, splits=splits), features=features), watch)
+
+    assert aside(0, 1000) == RESERVE + 2 * 1.5
+    assert aside(300, 1000) - aside(0, 1000) == pytest.approx(300 * 0.05)
+    assert aside(300, 10) - aside(0, 10) == pytest.approx(300 * SLOW), "ten are too few to know the speed by"

@@ -17,7 +17,7 @@ from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
 from headstart.stages.ground import Ground
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
-from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, random_model
+from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
 from headstart.stages.sources import inputs
 from headstart.stages.speed import precisions, speeds, step_seconds
 
@@ -141,7 +141,7 @@ def deepen(
 
 def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Plan:
     """Add the plan of training from scratch, or why there is none."""
-    fit, _ = halves(ground.splits)
+    fit, judged = halves(ground.splits)
     size = min(BATCH, max(4, len(fit) // 8))
     train = [ground.items[i].content.read for i in fit[:SAMPLE]]
     pixels = [ground.encoder.load(read()) for read in train]
@@ -152,7 +152,7 @@ def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Pla
         return replace(chosen, without=f"{error.what} {error.found}".strip())
     steps = {low: step_seconds(body, x_B, low, ground.device, ground.clock) for low in precisions(ground.device)}
     low = min(steps, key=steps.__getitem__)
-    made = scratch_plan(steps[low], low, used, left, size, RATES)
+    made = scratch_plan(steps[low], low, used, left, size, RATES, predicted(fit, judged, RATES))
     if made.seconds > max(0.0, left):
         why = (
             f"it must last as long as the transfer run ({used:.0f} s), which takes {made.seconds:.0f} s; "

@@ -41,7 +41,9 @@ from headstart.tasks.task import Task
 GOLDEN = 4
 """How many inputs are kept with their expected outputs."""
 RESERVE = 6.0
-"""Seconds set aside for judging and saving, beside twice what saving the first model took."""
+"""Seconds set aside for the end, beside twice what saving the first model took and a pass over the judged examples."""
+SLOW = 0.02
+"""Seconds of an example through a network in its engine, where this run has not seen enough of them to know."""
 SO_FAR = (
     "this run has not finished: each training example was judged by heads that had not seen it, by cross-validation "
     "corrected for having chosen the best setting (BBC-CV); examples held out for the end were not looked at"
@@ -182,7 +184,7 @@ def deeper(
         run.folder, options.workers, device(), track, clock, log,
     )  # fmt: skip
     budget = Budget(options.budget, watch.began, clock)
-    reserve = RESERVE + 2 * watch.seconds.get("ship", 0.0)
+    reserve = set_aside(base, watch)
     spent = watch.seconds["encode"] + watch.seconds["probe"]
     if chosen is None:
         with watch("plan"):
@@ -193,6 +195,13 @@ def deeper(
         return chosen
     wanted = counts(options.labels)
     return deepen(ground, run, run.keep(chosen), budget, reserve, spent, wanted, base.x_ND, options.scratch, watch)
+
+
+def set_aside(base: Base, watch: Stopwatch) -> float:
+    """Return the seconds that the end of a run takes: the network over the judged examples, the report, saving."""
+    seen = base.features.computed
+    each = watch.seconds["encode"] / seen if seen >= 100 else SLOW
+    return RESERVE + 2 * watch.seconds.get("ship", 0.0) + each * len(base.divided.splits.judged)
 
 
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:

@@ -221,7 +221,14 @@ def test_training_from_scratch_is_given_no_fewer_seconds_than_the_transfer_run_t
     assert made.seconds >= round((made.steps + trials) * step, 1)
     assert min(made.steps, made.trial) >= 1
     assert (made.batch, made.low, made.rates) == (32, True, rates)
-    assert (made.transfer, set(made.reasons)) == (90.0, {"steps", "trial"})
+    assert (made.transfer, set(made.reasons)) == (90.0, {"steps", "trial", "judging"})
+
+
+def test_time_to_predict_is_set_aside_beside_that_to_train() -> None:
+    without, made = (scratch_plan(0.6, True, 90.0, 500.0, 32, RATES, judged) for judged in (0, 3200))
+    assert made.judging == pytest.approx(MARGIN * 100 * 0.6 / 3, abs=0.1), "a forward pass is a third of a step"
+    assert made.seconds - without.seconds == pytest.approx(made.judging, abs=0.2)
+    assert (made.steps, made.trial) == (without.steps, without.trial)
 
 
 def test_each_rate_is_tried_for_a_tenth() -> None:

@@ -22,7 +22,7 @@ LAYERS = 12
 class Top(nn.Module):
     """activation_N... -> logits_NK: the layers above a cut, pooled, standardised, and a linear layer.
 
-    Maps are laid out channels last, in which a step of EfficientNet-lite0 takes half as long on a CPU (see dev/LOG.md).
+    Maps are laid out channels last: a step of EfficientNet-lite0 on a CPU takes three fifths as long so (dev/LOG.md).
 
     Args:
         body: activation_N... -> features_ND; shared, not copied.

@@ -63,7 +63,7 @@ class RungPlan:
 class ScratchPlan:
     """What training from random weights does: steps at the best of some rates, each tried for a few steps first.
 
-    `transfer` is how many seconds the transfer run took, which it is given as well.
+    `transfer` is how many seconds the transfer run took, which it is given as well; `judging` is set aside to predict.
     """
 
     steps: int
@@ -74,6 +74,7 @@ class ScratchPlan:
     transfer: float
     seconds: float
     reasons: Mapping[str, str] = field(default_factory=dict)
+    judging: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ def _reasons(speed: Speed, examples: int, level: _Level, runs: int) -> dict[str,
 
 
 def scratch_plan(
-    step: float, low: bool, least: float, most: float, batch: int, rates: tuple[float, ...]
+    step: float, low: bool, least: float, most: float, batch: int, rates: tuple[float, ...], judged: int = 0
 ) -> ScratchPlan:
     """Choose how long to train from scratch.
 
@@ -239,10 +240,9 @@ def scratch_plan(
         most: seconds that are left.
         batch: examples in a batch.
         rates: tried for a tenth of the time each.
-
-    Raises:
-        UsageError: never; where `most` is too little, the caller leaves it out.
+        judged: examples that are predicted in between and at the end: a forward pass is a third of a step.
     """
+    judging = MARGIN * judged * step / batch / 3
     total = int(least * MARGIN / step) + 1
     trial = max(1, total // 10)
     steps = max(1, total - len(rates) * trial) if len(rates) > 1 else total
@@ -253,9 +253,11 @@ def scratch_plan(
         rates,
         low,
         round(least, 1),
-        round((steps + len(rates) * trial) * step, 1),
+        round((steps + len(rates) * trial) * step + judging, 1),
         {
             "steps": f"{1000 * step:.0f} ms a step; the transfer run took {least:.0f} s, of {most:.0f} s left",
             "trial": "each rate is tried for a tenth of the time, the best on pictures not trained on goes on",
+            "judging": f"{judged} predictions, a forward pass being a third of a step",
         },
+        round(judging, 1),
     )

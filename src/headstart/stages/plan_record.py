@@ -46,7 +46,7 @@ def _read_rung(record: Mapping[str, Any]) -> RungPlan:
 def _read_scratch(record: Mapping[str, Any]) -> ScratchPlan:
     made = ScratchPlan(**{**record, "rates": tuple(float(r) for r in record["rates"])})
     wrong = _wrong(made, ("steps", "trial", "batch"))
-    wrong += [f"transfer {made.transfer!r}"] * (not 0 <= made.transfer < math.inf)
+    wrong += [f"{name} {n!r}" for name in ("transfer", "judging") if not 0 <= (n := getattr(made, name)) < math.inf]
     if wrong:
         raise ValueError(f"in training from scratch: {', '.join(wrong)}")
     return made

@@ -64,6 +64,11 @@ def halves(splits: Splits) -> tuple[Index, Index]:
     return (splits.train, splits.judged) if len(splits.judged) else splits.folds[0]
 
 
+def predicted(fit: Index, judged: Index, rates: Sequence[float]) -> int:
+    """Return how many predictions are made: of the judged examples, and of those that each rate's trial held out."""
+    return len(judged) + len(rates) * (len(fit) // _INNER)
+
+
 def random_model(ground: Ground, low: bool) -> Top:
     """Return the whole network from random weights, with a head of small ones, in training mode."""
     backbone = ground.encoder.backbone
@@ -95,8 +100,12 @@ def from_scratch(
         left: seconds left; when none are, it is judged as it is then.
     """
     start = ground.clock()
-    rate = _rate(ground, source, plan, fit, folder, left) if len(plan.rates) > 1 else plan.rates[0]
-    model, steps = _trained(ground, source, plan, rate, plan.steps, fit, folder / "whole", left)
+
+    def to_train() -> float:
+        return left() - plan.judging
+
+    rate = _rate(ground, source, plan, fit, folder, to_train) if len(plan.rates) > 1 else plan.rates[0]
+    model, steps = _trained(ground, source, plan, rate, plan.steps, fit, folder / "whole", to_train)
     logits_NK = logits_of(model, source, judged, ground.device)
     spent = ground.clock() - start
     return Scratch(logits_NK, judged, len(fit), rate, steps, plan.steps, spent)
