@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from climb_samples import Around, ground
 from headstart import deepen as module
 from headstart.deepen import SAMPLE, SCRATCH_AGAIN, Deepened, deepen, folds_once, lines, make_plan, value_text
 from headstart.errors import BackboneError
@@ -22,7 +23,6 @@ from headstart.stages.ground import Ground
 from headstart.stages.plan import Plan, RungPlan, ScratchPlan, Speed, plan
 from headstart.stages.scratch import RATES, halves
 from headstart.stages.split import Splits, cross_validation
-from stages.climb_samples import Around, ground
 
 SPEEDS = (
     Speed("after layer3", 0.2, 0.004, 0.002, True),

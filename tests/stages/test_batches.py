@@ -13,9 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from training_samples import stored
 
 from headstart.stages.batches import Batches, Fly, Source, Views, tensor
+from training_samples import stored
 
 Array = NDArray[Any]
 VIEWS = 4

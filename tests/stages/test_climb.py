@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from climb_samples import (
     NO,
     YES,
@@ -26,7 +27,6 @@ from climb_samples import (
     places,
     rung,
 )
-
 from headstart.backbones import lora
 from headstart.backbones.backbone import weights_digest
 from headstart.backbones.depth import EVERYTHING

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from climb_samples import Around, ground
 from hypothesis import given
 from hypothesis import strategies as st
 
+from climb_samples import Around, ground
 from headstart.errors import UsageError
 from headstart.metrics.interval import Measure
 from headstart.pipeline import Base

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_samples import EXAMPLES, IN_EPOCH, Given, all_of, assert_same_bits, batches, examples, training
 
 from headstart import checkpoints
 from headstart.errors import UsageError
 from headstart.stages import loops
 from headstart.stages.loops import OutOfTime, counted, log_to, logged, resume, saved, until_stale, within
 from headstart.stages.tune import Recipe, Row, Training, tune
+from training_samples import EXAMPLES, IN_EPOCH, Given, all_of, assert_same_bits, batches, examples, training
 
 RECIPE = Recipe(steps=40, rate=0.03, keep=4)
 

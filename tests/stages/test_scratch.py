@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climb_samples import Around, ground
 from numpy.typing import NDArray
 from torch import nn
 
+from climb_samples import Around, ground
 from headstart.checkpoints import read
 from headstart.heads.linear import log_loss_N
 from headstart.heads.top import plain_head

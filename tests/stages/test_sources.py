@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climb_samples import depths_of, network_folder, places, unread
 from numpy.typing import NDArray
 from torch import nn
 
+from climb_samples import depths_of, network_folder, places, unread
 from headstart.backbones.backbone import Backbone, weights_digest
 from headstart.backbones.depth import EVERYTHING
 from headstart.backbones.engine import Chosen, TorchEngine

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climb_samples import Ticks, depths_of, network_folder
 from torch import Tensor, nn
 
+from climb_samples import Ticks, depths_of, network_folder
 from headstart.backbones import lora
 from headstart.backbones.backbone import weights_digest
 from headstart.backbones.images import open_image_backbone

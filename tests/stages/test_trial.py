@@ -13,20 +13,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from torch import nn
-from training_samples import (
-    CLASSES,
-    EXAMPLES,
-    TARGET_N,
-    Given,
-    batches,
-    deep,
-    examples,
-    filled,
-    head,
-    lively,
-    stored,
-    top,
-)
 
 from headstart import checkpoints
 from headstart.heads.linear import log_loss_N
@@ -48,6 +34,20 @@ from headstart.stages.trial import (
     ran,
 )
 from headstart.stages.tune import Recipe, Row, Tensors, tune
+from training_samples import (
+    CLASSES,
+    EXAMPLES,
+    TARGET_N,
+    Given,
+    batches,
+    deep,
+    examples,
+    filled,
+    head,
+    lively,
+    stored,
+    top,
+)
 
 HELD: Index = np.arange(0, EXAMPLES, 4)
 FIT: Index = np.setdiff1d(np.arange(EXAMPLES), HELD)

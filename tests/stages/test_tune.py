@@ -15,6 +15,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+
+from headstart import checkpoints
+from headstart.stages.batches import Fly
+from headstart.stages.tune import RETRIES, Recipe, Row, Training, tune
 from training_samples import (
     CLASSES,
     EXAMPLES,
@@ -34,10 +38,6 @@ from training_samples import (
     top,
     training,
 )
-
-from headstart import checkpoints
-from headstart.stages.batches import Fly
-from headstart.stages.tune import RETRIES, Recipe, Row, Training, tune
 
 RECIPE = Recipe(steps=20, rate=0.03, bottom=0.1, average=0.8)
 WEIGHT_K = torch.tensor([0.5, 1.0, 2.0])
