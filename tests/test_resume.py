@@ -23,6 +23,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
+import training_samples as samples
 from headstart import checkpoints
 from headstart.heads.top import Top
 from headstart.metrics import interval
@@ -30,7 +31,6 @@ from headstart.stages import loops
 from headstart.stages.trial import Watch, ran
 from headstart.stages.tune import Recipe, Training
 from headstart.store import save_arrays
-from stages import training_samples as samples
 from tiny import photos, timm_folder
 
 if not hasattr(signal, "SIGKILL"):
