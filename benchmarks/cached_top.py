@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options = Options(given.data, str(Path(folder) / "model"), backbone=given.backbone, cache=folder)
         base = begin(options, quiet, Stopwatch(time.perf_counter, time.perf_counter()))
         found = [one(base, given, seed) for seed in range(given.seeds)]
-    figures: dict[str, Any] = {"data": Path(given.data).name, "backbone": base.encoder.backbone.name}
+    figures: dict[str, Any] = {"data": Path(given.data).name, "backbone": Path(base.encoder.backbone.name).name}
     figures |= {"views": given.views, "epochs": given.epochs, "seeds": given.seeds, "rate": given.rate}
     for way in ("cached", "in the loop", "all layers"):
         figures[f"{way}, accuracy by seed"] = [round(f[way][0], 4) for f in found if way in f]

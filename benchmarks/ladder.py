@@ -70,8 +70,8 @@ def one(data: Sequence[str], given: argparse.Namespace, seed: int, folder: Path)
     ladder, took = fitted([*words, "--budget", given.budget], folder)
     scratch, rungs = ladder["scratch"], ladder["rungs"][2:]
     return {
-        "data": given.data,
-        "backbone": given.backbone,
+        "data": Path(given.data).name,
+        "backbone": Path(given.backbone).name,
         "seed": seed,
         "budget, seconds": length(given.budget),
         "process, seconds": took,

@@ -152,7 +152,7 @@ def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Pla
         return replace(chosen, without=f"{error.what} {error.found}".strip())
     steps = {low: step_seconds(body, x_B, low, ground.device, ground.clock) for low in precisions(ground.device)}
     low = min(steps, key=steps.__getitem__)
-    made = scratch_plan(steps[low], low, used, left, size, RATES, predicted(fit, judged, RATES))
+    made = scratch_plan(steps[low], low, used, left, size, RATES, predicted(fit, judged, RATES, size))
     if made.seconds > max(0.0, left):
         why = (
             f"it must last as long as the transfer run ({used:.0f} s), which takes {made.seconds:.0f} s; "

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import training_samples as samples
 from climb_samples import Around, ground
 from headstart.checkpoints import read
 from headstart.heads.linear import log_loss_N
@@ -24,7 +25,7 @@ from headstart.prepare import items_of
 from headstart.progress import quiet
 from headstart.stages.batches import Batches, Source
 from headstart.stages.plan import ScratchPlan
-from headstart.stages.scratch import DECAY, Scratch, from_scratch, halves, random_model, sentence, worth
+from headstart.stages.scratch import DECAY, Scratch, from_scratch, halves, random_model, sentence, settle, worth
 from headstart.stages.sources import inputs
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import begun, logits_of
@@ -357,3 +358,19 @@ def test_the_sentence_says_what_the_interval_allows(gain: tuple[float, float, fl
         "against 90.0%",
     ):
         assert fact in said
+
+
+# -- statistics
+
+
+def test_statistics_in_the_end_are_those_of_the_final_weights_on_what_is_trained_on() -> None:
+    model, batches = samples.top(samples.lively(), moving=True), samples.batches(samples.Given(samples.examples(), 0.5))
+    linear, norm = model.body[0], model.body[1]
+    norm.running_mean.fill_(9.0)
+    before = torch.get_rng_state()
+    settle(model, batches)
+    assert torch.equal(torch.get_rng_state(), before)
+    x_NF = torch.cat([batches.batch(step)[0] for step in range(batches.in_epoch)])
+    torch.testing.assert_close(norm.running_mean, linear(x_NF).mean(0).detach(), rtol=1e-4, atol=1e-5)
+    assert model.training
+    assert norm.momentum == 0.1
