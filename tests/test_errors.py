@@ -38,6 +38,7 @@ def test_the_exit_code_tells_a_wrong_call_from_a_failed_run_and_a_stop() -> None
     assert codes == {
         "HeadstartError": 1,
         "EngineError": 1,
+        "FrozenError": 1,
         "StoreError": 1,
         "DiskFullError": 1,
         "UsageError": 2,

@@ -122,10 +122,10 @@ def fit(
     \b
     headstart fit photos/
     headstart fit photos/ --budget 20m
-    headstart fit photos/ --budget 0                   the linear head alone, in seconds
+    headstart fit photos/ --budget 0                   # the linear head alone, in seconds
     headstart fit labels.csv --label species --out birds
     headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
-    headstart fit new/ --backbone headstart-photos     go on from a model of yours
+    headstart fit new/ --backbone headstart-photos     # go on from a model of yours
     """
     wait("Loading torch and timm …")
     from headstart.options import Options

@@ -280,14 +280,15 @@ def test_the_head_gives_new_examples_their_class(solver: str) -> None:
     assert (found.head.logits(x[80:]).argmax(1) == y[80:]).mean() > 0.95
 
 
-def test_the_shipped_head_is_its_own_refit_but_for_the_temperature(solver: str) -> None:
+def test_the_shipped_head_is_its_own_refit(solver: str) -> None:
     x, y = clusters(80, 8, 3, spread=4)
     splits = given_parts(y, 50, 20)
     found = probed(x, y, splits)
     again = found.refit(splits.train)
     for name in ("mean_D", "std_D", "weight_DK", "bias_K"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found.head, name), err_msg=name)
-    assert again.temperature == 1.0
+    assert again.temperature == found.head.temperature
+    assert found.head.temperature == found.rungs[LINEAR].temperatures[found.rungs[LINEAR].best]
 
 
 def test_refitted_on_a_fold_it_gives_the_held_out_logits_of_the_chosen_setting(solver: str) -> None:
@@ -298,7 +299,7 @@ def test_refitted_on_a_fold_it_gives_the_held_out_logits_of_the_chosen_setting(s
     best, at, close = found.rungs[LINEAR].best, 0, {"logistic": 2e-2, "ridge": 1e-5}[solver]
     for fit, held in splits.folds[:4]:
         expected = raw(found, LINEAR)[best, at : at + len(held)]
-        np.testing.assert_allclose(found.refit(fit).logits(x[held]), expected, atol=close)
+        np.testing.assert_allclose(found.refit(fit).with_temperature(1).logits(x[held]), expected, atol=close)
         at += len(held)
 
 

@@ -25,7 +25,17 @@ from headstart.prepare import items_of
 from headstart.progress import quiet
 from headstart.stages.batches import Batches, Source
 from headstart.stages.plan import ScratchPlan
-from headstart.stages.scratch import DECAY, Scratch, from_scratch, halves, random_model, sentence, settle, worth
+from headstart.stages.scratch import (
+    DECAY,
+    SETTLING,
+    Scratch,
+    from_scratch,
+    halves,
+    random_model,
+    sentence,
+    settle,
+    worth,
+)
 from headstart.stages.sources import inputs
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import begun, logits_of
@@ -204,20 +214,23 @@ def test_a_fifth_is_kept_from_the_trials_and_not_from_the_training(base: Base, t
 
     setting.source.train = noted  # type: ignore[method-assign]
     setting.train()
-    trials = len(PLAN.rates) * PLAN.trial
+    settled = [
+        min(n // PLAN.batch, SETTLING) for n in (len(setting.fit) - math.ceil(len(setting.fit) / 5), len(setting.fit))
+    ]
+    trials = len(PLAN.rates) * (PLAN.trial + settled[0])
     inner, everyone = set.union(*seen[:trials]), set.union(*seen[trials:])
     held = set(setting.fit.tolist()) - inner
     assert len(held) == math.ceil(len(setting.fit) / 5)
     assert held == setting.source.judged - set(setting.judged.tolist())
     assert everyone == set(setting.fit.tolist())
-    assert len(seen) == trials + PLAN.steps
+    assert len(seen) == trials + PLAN.steps + settled[1]
 
 
 def test_a_single_rate_is_not_tried_first(setting: Setting) -> None:
     made = setting.train(replace(PLAN, rates=(1e-3,), steps=3))
     assert (made.rate, made.steps) == (1e-3, 3)
     assert setting.around.count == 3
-    assert setting.source.calls.count("train") == 3
+    assert setting.source.calls.count("train") == 3 + min(len(setting.fit) // PLAN.batch, SETTLING)
 
 
 def test_statistics_are_learned_averaged_and_judged_with(trained: tuple[Setting, Scratch]) -> None:
@@ -235,14 +248,16 @@ def test_statistics_are_learned_averaged_and_judged_with(trained: tuple[Setting,
 
 
 def test_what_is_judged_is_the_average_of_the_weights(trained: tuple[Setting, Scratch]) -> None:
-    """By the loop alone."""
+    """By the loop alone, the statistics those of the averaged weights."""
     setting, made = trained
     batches = Batches(setting.source.source, setting.fit, setting.ground.target_N, PLAN.batch, 0)
     recipe = Recipe(PLAN.steps, made.rate, seed=0, decay=DECAY)
     _, alone = begun(random_model(setting.ground, False), recipe, batches, setting.ground.classes)
     assert len(list(tune(alone, batches))) == PLAN.steps
-    assert differing(setting.saved("whole")[0], alone.average) == []
     assert "linear.weight" in differing(alone.followed, alone.average)
+    alone.use(alone.average)
+    settle(alone.model, batches)
+    assert differing(setting.saved("whole")[0], alone.followed) == []
 
 
 def test_the_same_again_is_read_and_not_trained(trained: tuple[Setting, Scratch], base: Base) -> None:
