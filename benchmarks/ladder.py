@@ -65,9 +65,9 @@ def starts(scores: dict[str, Any]) -> dict[str, list[list[float]]]:
 
 def one(data: Sequence[str], given: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
     """Measure one seed."""
-    words = [*data, "--backbone", given.backbone, "--seed", str(seed), *given.more]
+    words = [*data, "--backbone", given.backbone, "--seed", str(seed)]
     linear, _ = fitted([*words, "--budget", "0"], folder)
-    ladder, took = fitted([*words, "--budget", given.budget], folder)
+    ladder, took = fitted([*words, "--budget", given.budget, *given.more], folder)
     scratch, rungs = ladder["scratch"], ladder["rungs"][2:]
     return {
         "data": Path(given.data).name,
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="further words for `fit`")
+    parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="further words for the ladder's `fit`")
     given = parser.parse_args(arguments)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
