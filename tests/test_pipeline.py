@@ -108,7 +108,7 @@ def test_a_model_folder_is_a_backbone_for_the_next_fit(tmp_path: Path, network: 
 def test_killed_at_any_moment_the_same_command_gives_the_uninterrupted_model(tmp_path: Path, network: str) -> None:
     data = photos(tmp_path / "photos", each=70)
     options = ["--backbone", network, "--out"]
-    command = [sys.executable, "-m", "headstart", "fit", str(data), *options]
+    command = [sys.executable, "-m", "headstart", "fit", str(data), "--budget", "0", *options]
     start = time.monotonic()
     whole = [*command, str(tmp_path / "whole"), "--cache", str(tmp_path / "whole-cache")]
     subprocess.run(whole, check=True, env=dict(environment()), capture_output=True)
