@@ -304,7 +304,8 @@ def report(model: Path, show: bool, as_json: bool) -> None:
 def demo(out: str, budget: str, cache: str, as_json: bool) -> None:
     """Run the main job on real pictures that come with scikit-image; no network connection, no data of yours.
 
-    A linear head is there after seconds, tuned layers and the comparison with random weights after a minute.
+    A linear head is there after seconds. Tuned layers and the comparison with random weights come after it where the
+    budget has room for them; what was not tried, and why, is said.
     """
     wait("Loading torch and timm …")
     from headstart.demo import ABOUT, run

@@ -38,7 +38,7 @@ ABOUT = (
 
 
 BUDGET = "1m"
-"""Enough to see every stage; the linear head is there after seconds."""
+"""The linear head is there after seconds; on a slow machine no tuning fits into the rest, and the report says so."""
 
 
 def run(out: str, cache: str, track: Track, budget: str = BUDGET, tell: Tell = lambda _: None) -> Result:
