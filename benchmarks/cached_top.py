@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.common import SHARED, keep, spread
-from headstart.backbones.depth import depths
+from headstart.backbones.backbone import pixels
+from headstart.backbones.depth import depths, example
 from headstart.data.augment import augment, wide
 from headstart.data.pixels import load_pixels
 from headstart.encoder import cores
@@ -37,7 +38,7 @@ from headstart.pipeline import Base, begin
 from headstart.prepare import items_of
 from headstart.progress import quiet
 from headstart.stages.batches import Batches, Source
-from headstart.stages.sources import example, open_at, source_at
+from headstart.stages.sources import open_at, source_at
 from headstart.stages.split import Index
 from headstart.stages.trial import begun, logits_of, model_at
 from headstart.stages.tune import Recipe, tune
@@ -54,7 +55,7 @@ class Decoded:
     seed: int
 
     def train(self, index_B: Index, epoch: int) -> NDArray[Any]:
-        pre = self.base.encoder.backbone.preprocess
+        pre = pixels(self.base.encoder.backbone)
         items = items_of(self.base.data)
         drawn = [np.random.default_rng([self.seed, epoch, int(i)]) for i in index_B]
         whole = (load_pixels(items[i].content.read(), wide(pre)) for i in index_B)

@@ -74,7 +74,7 @@ def main() -> None:
         parser.add_argument(option, default=default, type=type(default))
     given = parser.parse_args()
     columns, backbone = given.labels.split(","), TASK.backbone(given.backbone)
-    checked = prepare.gather(Options(given.data), TASK, bars)
+    checked = prepare.gather(Options(given.data, task=TASK.name), bars)[1]
     fixed = {"pretrained": features(checked, backbone), "pixels": pixels(checked, backbone)}
     divided = prepare.divide(checked, fixed["pretrained"], 0)
     splits, target_N = divided.splits, divided.target_N

@@ -12,7 +12,7 @@ from headstart.evaluation import evaluate
 from headstart.options import BUDGET, Options
 from headstart.progress import Track, bars
 from headstart.runs import seconds
-from headstart.tasks import task_named
+from headstart.tasks import kind_asked, task_for
 
 __all__ = ["check", "evaluate", "fit", "load"]
 
@@ -93,4 +93,5 @@ def check(data: str | Path, *, task: str = "auto", track: Track = bars) -> Check
     """
     from headstart.data import check as checks
 
-    return checks.check(read(str(data)), task_named(task).inspect, track)
+    examples = read(str(data), kind=kind_asked(task))
+    return checks.check(examples, task_for(task, examples.kind).inspect, track)

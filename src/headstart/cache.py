@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from headstart.errors import StoreError
+from headstart.ragged import lengthened, pile
 from headstart.store import fingerprint, save_arrays
 
 Row = tuple[Path, int]
 _DIGEST_BYTES = 32
+_KINDS = {"F32": np.float32, "F16": np.float16, "U8": np.uint8, "I32": np.int32}
 
 
 def default_root() -> Path:
@@ -65,6 +67,8 @@ class Space:
             if out is None:
                 out = np.empty((len(digests), *block.shape[1:]), block.dtype)
             positions, rows = zip(*pairs, strict=True)
+            if block.ndim > 2:  # of texts, shards differ in their longest
+                out, block = lengthened(out, block.shape[1]), lengthened(block, out.shape[1])
             out[list(positions)] = block[list(rows)]
         return out if out is not None else np.empty((0, 0), np.float32)
 
@@ -92,7 +96,7 @@ class Rows:
 
     def take(self, index_B: NDArray[np.integer]) -> NDArray[Any]:
         """Return rows_B..., a copy."""
-        return np.stack([self.blocks[block][row] for block, row in self.place_N2[index_B]])
+        return pile([self.blocks[block][row] for block, row in self.place_N2[index_B]])
 
 
 def _mapped(shard: Path) -> NDArray[Any]:
@@ -100,7 +104,7 @@ def _mapped(shard: Path) -> NDArray[Any]:
     with shard.open("rb") as handle:
         start = 8 + int.from_bytes(handle.read(8), "little")
         info = json.loads(handle.read(start - 8))["features"]
-    kind = {"F32": np.float32, "F16": np.float16, "U8": np.uint8}[info["dtype"]]
+    kind = _KINDS[info["dtype"]]
     return np.memmap(shard, kind, "r", start + info["data_offsets"][0], tuple(info["shape"]))
 
 
@@ -136,7 +140,7 @@ def _index(shard: Path) -> tuple[Iterator[str], dict[str, str]]:
 
 
 def append(space: Space, digests: Sequence[str], features_ND: NDArray[Any], failed: Mapping[str, str]) -> None:
-    """Write one more shard of features_ND, activations_N... or pixels_N3HW; `open_space` sees it.
+    """Write one more shard of features_ND, activations_N..., pixels_N3HW or tokens_NL2; `open_space` sees it.
 
     Raises:
         StoreError: it could not be written; the space is as it was.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import BackboneError
 from headstart.options import Stopwatch
+from headstart.ragged import pile
 from headstart.runs import Budget, Run, Tell
 from headstart.stages.batches import Source
 from headstart.stages.climb import Climbed, climb
@@ -69,7 +70,8 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
         measured.append(each)
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
-    return plan(measured, len(train), folds, for_rungs(), budget.seconds, why)
+    views = ground.encoder.task.augment.views
+    return plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views)
 
 
 def folds_once(ground: Ground) -> int:
@@ -144,8 +146,8 @@ def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Pla
     fit, judged = halves(ground.splits)
     size = min(BATCH, max(4, len(fit) // 8))
     train = [ground.items[i].content.read for i in fit[:SAMPLE]]
-    pixels = [ground.encoder.load(read()) for read in train]
-    x_B = np.stack([pixels[i % len(pixels)] for i in range(size)])
+    inputs_ = [ground.encoder.load(read()) for read in train]
+    x_B = pile([inputs_[i % len(inputs_)] for i in range(size)])
     try:
         body = random_model(ground, False).body
     except BackboneError as error:

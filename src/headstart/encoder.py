@@ -18,6 +18,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.engine import Array, Chosen, Precision, Recalled, TorchEngine, choose, recalled
 from headstart.data.examples import Content
 from headstart.progress import Track
+from headstart.ragged import pile
 from headstart.stages.encode import Features, Item, decoded, encode, features_of, sample
 from headstart.store import fingerprint
 from headstart.tasks.task import Load, Task
@@ -67,7 +68,7 @@ class Encoder:
         """Take an engine by comparing it with the reference on some inputs."""
         if self.take is not None:
             return self.take(inputs)
-        return choose(self.network, inputs, self.precision, self.threads, self.kept)
+        return choose(self.network, inputs, self.precision, self.threads, self.kept, self.task.batch)
 
     @property
     def known(self) -> Recalled | None:
@@ -105,7 +106,7 @@ class Encoder:
     def reference(self, network: nn.Module, inputs: Sequence[Array]) -> NDArray[np.float32]:
         """Run a network of the backbone's library on inputs in PyTorch fp32, normalisation in front."""
         whole = self.task.network(network, self.backbone.preprocess)
-        return np.stack(list(TorchEngine(whole).run(inputs)))
+        return pile(list(TorchEngine(whole).run(inputs)))
 
 
 def encoder(

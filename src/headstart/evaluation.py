@@ -63,7 +63,7 @@ def evaluate(
     Raises:
         DataError: no example has a label that the model knows.
     """
-    examples = read(str(data), content or None, label or None)
+    examples = read(str(data), content or None, label or None, model.task.kind)
     part = next((p for p in ("test", "valid") if examples.parts().get(p)), None)
     mine = [i for i, e in enumerate(examples.items) if part is None or e.part == part]
     known = [i for i in mine if examples.items[i].target in model.labels]
@@ -95,7 +95,8 @@ def _scored(
     track: Track,
     clock: Callable[[], float],
 ) -> Evaluation:
-    items = [Item(e.name, digest, e.content) for e, digest in zip(examples, digests, strict=True)]
+    size = model.task.size
+    items = [Item(e.name, digest, e.content, size(e.content)) for e, digest in zip(examples, digests, strict=True)]
     features = model.encoder.encode(items, track, clock)
     failed = [
         Finding(items[i].name, "undecodable", "left out", f"cannot be decoded: {why}", bad=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ from headstart.stages.judge import Scores, judge
 from headstart.stages.loops import Log, log_to
 from headstart.stages.plan import Plan
 from headstart.stages.probe import Probe, probe
+from headstart.stages.readout import best_readout, first_columns
 from headstart.stages.ship import Model, check_out, ship
 from headstart.stages.split import Index, Splits
 from headstart.store import save_json
-from headstart.tasks import task_named
 from headstart.tasks.task import Task
 
 GOLDEN = 4
@@ -140,20 +141,23 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
     """Go as far as the linear head."""
     clock = watch.clock
     check_out(options.folder, Path(options.data))
-    task = task_named(options.task)
     with watch("read"):
-        checked = gather(options, task, track)
+        task, checked = gather(options, track)
     with watch("backbone"):
         backbone = task.backbone(options.backbone)
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
     with watch("encode"):
-        features = encode_with.encode(items_of(checked), track, clock)
-        data, x_ND = decodable(checked, features)
+        features = encode_with.encode(items_of(checked, task.size), track, clock)
+        data, x_ND = decodable(checked, features, partial(task.remark, backbone) if task.remark else None)
     with watch("split"):
-        divided = divide(data, x_ND, options.seed)
-    with watch("probe"), track("probe", 3) as advance:
-        classes = len(divided.examples.classes)
-        probed = probe(x_ND, divided.target_N, classes, divided.splits, clock, advance)
+        divided = divide(data, first_columns(x_ND, backbone.readouts), options.seed)
+    with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
+        classes, target_N = len(divided.examples.classes), divided.target_N
+        probed, x_ND, way = best_readout(
+            x_ND, backbone.readouts, lambda x: probe(x, target_N, classes, divided.splits, clock, advance)
+        )
+    if way is not None:
+        encode_with = replace(encode_with, backbone=way.open())
     golden = sample([e.content for e in data.examples.items], encode_with.load)[:GOLDEN]
     mark = data_fingerprint(data)
     return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden)
@@ -180,7 +184,7 @@ def deeper(
     options, clock, d = base.options, watch.clock, base.divided
     keep_freed()
     ground = Ground(
-        base.encoder, items_of(base.data), d.target_N, d.splits, base.probe, base.task.scoring, options.seed,
+        base.encoder, items_of(base.data, base.task.size), d.target_N, d.splits, base.probe, base.task.scoring, options.seed,
         run.folder, options.workers, device(), track, clock, log,
     )  # fmt: skip
     budget = Budget(options.budget, watch.began, clock)
@@ -222,7 +226,7 @@ def _tuned(base: Base, backbone: Backbone, clock: Callable[[], float]) -> tuple[
     """Return the tuned network's features of the judged examples, a few others' where none are, at their places."""
     rows = base.divided.splits.judged
     rows = rows if len(rows) else base.divided.splits.train[:GOLDEN]
-    items = items_of(base.data)
+    items = items_of(base.data, base.task.size)
     features = replace(base.encoder, backbone=backbone).encode([items[i] for i in rows], quiet, clock)
     x_ND = np.zeros((len(items), backbone.dim), np.float32)
     x_ND[rows] = features.space.take([items[i].digest for i in rows])

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.engine import Array, Chosen, Precision, TorchEngine
-from headstart.data.examples import Content, FileContent
+from headstart.data.examples import CellContent, Content, FileContent
 from headstart.encoder import Encoder, encoder
 from headstart.errors import DataError, ModelError
 from headstart.heads.linear import LinearHead, softmax
+from headstart.ragged import pile
 from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, load_head
 from headstart.store import file_digest, load_json, recover_folder
 from headstart.tasks import task_named
@@ -73,18 +74,27 @@ class Predictor:
         """Predict each input, in order; what cannot be read gets a prediction with an `error`.
 
         Args:
-            inputs: paths, or the bytes of examples.
+            inputs: paths (of a text model: texts, or `Path`s of files), or the bytes of examples.
         """
         return list(self.stream(inputs))
 
     def stream(self, inputs: Iterable[str | Path | Content | bytes]) -> Iterator[Prediction]:
         """As `predict`, one after another, with memory that does not grow."""
-        named = [(_name(i, each), _content(each)) for i, each in enumerate(inputs)]
+        named = [(_name(i, each), self._content(each)) for i, each in enumerate(inputs)]
         for (name, _), features in zip(named, self.encoder.stream([c for _, c in named]), strict=True):
             if isinstance(features, str):
                 yield Prediction(name, error=features)
             else:
                 yield self._said(name, softmax(self.head.logits(features[None]))[0])
+
+    def _content(self, given: str | Path | Content | bytes) -> Content:
+        if isinstance(given, str | Path):
+            return self.task.given(given)
+        if isinstance(given, bytes):
+            return CellContent(lambda: given)
+        if not hasattr(given, "read"):
+            raise DataError("An input is a path, a text or bytes.", found=type(given).__name__)
+        return given
 
     def _said(self, name: str, p_K: NDArray[np.float64]) -> Prediction:
         best = int(p_K.argmax())
@@ -111,7 +121,7 @@ class Predictor:
                 raise ModelError(f"{name} of this model is missing or was changed since it was saved.")
         golden = load_file(self.folder / GOLDEN)
         network = self.task.network(self.backbone.trunk, self.backbone.preprocess)
-        features_ND = np.stack(list(TorchEngine(network).run(list(golden["inputs"]))))
+        features_ND = pile(list(TorchEngine(network).run(list(golden["inputs"]))))
         worst = np.abs(softmax(self.head.logits(features_ND)) - softmax(golden["logits"])).max()
         if not worst <= GOLDEN_TOLERANCE:
             raise ModelError(
@@ -168,15 +178,3 @@ def _name(position: int, given: str | Path | Content | bytes) -> str:
     if isinstance(given, str | Path):
         return str(given)
     return str(given.path) if isinstance(given, FileContent) else f"input {position}"
-
-
-def _content(given: str | Path | Content | bytes) -> Content:
-    from headstart.data.examples import CellContent
-
-    if isinstance(given, str | Path):
-        return FileContent(Path(given))
-    if isinstance(given, bytes):
-        return CellContent(lambda: given)
-    if not hasattr(given, "read"):
-        raise DataError("An input is a path or bytes.", found=type(given).__name__)
-    return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.check import Checked, bad_share, check
-from headstart.data.examples import Examples, Finding
+from headstart.data.examples import Content, Example, Examples, Finding
 from headstart.data.near import near_duplicates, threshold_for
 from headstart.data.read import read
 from headstart.errors import DataError
@@ -17,6 +18,7 @@ from headstart.progress import Track
 from headstart.stages.encode import Features, Item
 from headstart.stages.split import Index, Splits, copies, split
 from headstart.store import fingerprint
+from headstart.tasks import kind_asked, task_for
 from headstart.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -25,16 +27,18 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-def gather(options: Options, task: Task, track: Track) -> Checked:
-    """Read and check the data, and the further test data where they are given.
+def gather(options: Options, track: Track) -> tuple[Task, Checked]:
+    """Read and check the data, and the further test data where they are given; what they are says which task it is.
 
     Raises:
         UsageError, DataError: the data are not there, or cannot be learned from.
     """
-    examples = read(options.data, options.content or None, options.label or None)
+    columns, kind = (options.content or None, options.label or None), kind_asked(options.task)
+    examples = read(options.data, *columns, kind)
     if options.test:
-        examples = joined(examples, read(options.test, options.content or None, options.label or None))
-    return check(examples, task.inspect, track)
+        examples = joined(examples, read(options.test, *columns, examples.kind))
+    task = task_for(options.task, examples.kind)
+    return task, check(examples, task.inspect, track)
 
 
 def joined(train: Examples, test: Examples) -> Examples:
@@ -42,25 +46,35 @@ def joined(train: Examples, test: Examples) -> Examples:
     kept = [e if e.part else replace(e, part="train") for e in train.items if e.part != "test"]
     further = [replace(e, part="test", name=f"test: {e.name}") for e in test.items]
     how = f"{train.how}; judged on further data: {test.how}"
-    return Examples((*kept, *further), how, (*train.findings, *test.findings))
+    return Examples((*kept, *further), how, (*train.findings, *test.findings), train.kind)
 
 
-def items_of(checked: Checked) -> list[Item]:
-    """Return the examples as `encode` takes them."""
-    return [Item(e.name, digest, e.content) for e, digest in zip(checked.examples.items, checked.digests, strict=True)]
+def items_of(checked: Checked, size: Callable[[Content], int] = lambda _: 0) -> list[Item]:
+    """Return the examples as `encode` takes them; `size` says how long each is to a network, see `Item`."""
+    return [
+        Item(e.name, digest, e.content, size(e.content))
+        for e, digest in zip(checked.examples.items, checked.digests, strict=True)
+    ]
 
 
-def decodable(checked: Checked, features: Features) -> tuple[Checked, Floats]:
-    """Leave out what turned out not to decode, and fetch the features of the rest."""
+def decodable(checked: Checked, features: Features, remark: Callable[[bytes], str] | None) -> tuple[Checked, Floats]:
+    """Leave out what turned out not to decode, remark on the rest, and fetch its features."""
     items = checked.examples.items
     findings = [
         Finding(items[i].name, "undecodable", "left out", f"cannot be decoded: {why}", bad=True)
         for i, why in features.failures.items()
     ]
+    findings += [] if remark is None else list(_remarked([items[i] for i in features.kept], remark))
     examples = checked.examples.only(features.kept, findings)
     bad_share(examples)
     digests = tuple(checked.digests[i] for i in features.kept)
     return Checked(examples, digests), features.space.take(digests)
+
+
+def _remarked(examples: Sequence[Example], remark: Callable[[bytes], str]) -> Iterator[Finding]:
+    for each in examples:
+        if said := remark(each.content.read()):
+            yield Finding(each.name, "cut-off", "note", said)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,39 @@ def test_columns_may_be_named_in_the_call(tmp_path: Path) -> None:
 def test_a_data_set_without_pictures_is_an_error(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}).save_to_disk(tmp_path / "set")
     with pytest.raises(DataError, match="no column of type Image"):
-        read_dataset(str(tmp_path / "set"))
+        read_dataset(str(tmp_path / "set"), kind="picture")
+
+
+def test_a_data_set_of_words_is_texts(tmp_path: Path) -> None:
+    label = datasets.ClassLabel(names=["bad", "good"])
+    features = datasets.Features({"idx": datasets.Value("int32"), "phrase": datasets.Value("string"), "y": label})
+    columns = {"idx": [0, 1, 2], "phrase": ["a dull film", "a fine film", None], "y": [0, 1, 1]}
+    splits = {"train": datasets.Dataset.from_dict(columns, features=features)}
+    splits["test"] = splits["train"].map(lambda row: {"y": -1 if row["idx"] else 0})
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "set")
+    examples = read_dataset(str(tmp_path / "set"))
+    assert examples.kind == "text"
+    assert [e.content.read() for e in examples.items[:3]] == [b"a dull film", b"a fine film", b""]
+    assert [(e.name, e.target) for e in examples.items][:2] == [("train#1", "bad"), ("train#2", "good")]
+    assert "texts in 'phrase', labels in 'y'" in examples.how
+    assert kinds(examples).count("no-label") == 2
+
+
+def test_a_data_set_of_pairs_is_read_as_pairs(tmp_path: Path) -> None:
+    columns = {"premise": ["it rains", "it snows"], "hypothesis": ["it is wet", "it is hot"], "label": [0.0, 1.0]}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "set")
+    for asked in (None, "premise,hypothesis"):
+        examples = read_dataset(str(tmp_path / "set"), asked)
+        assert examples.items[0].content.read() == b"it rains\0it is wet"
+        assert examples.classes == ("0", "1")
+    assert examples.kind == "text"
+
+
+def test_pictures_are_taken_before_words_unless_told_otherwise(tmp_path: Path) -> None:
+    made().add_column("text", ["one", "two", "three", "four"]).save_to_disk(tmp_path / "set")
+    assert read_dataset(str(tmp_path / "set")).kind == "picture"
+    assert read_dataset(str(tmp_path / "set"), kind="text").items[0].content.read() == b"one"
+    assert read_dataset(str(tmp_path / "set"), "text").kind == "text"
 
 
 def test_a_damaged_folder_is_an_error(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_folder_of_the_datasets_library_is_recognised(
 ) -> None:
     put(tmp_path / marker, "{}")
     monkeypatch.setattr(reading, "read_dataset", lambda *call: Examples((), str(call)))
-    assert read(tmp_path, "image", "label").how == str((str(tmp_path), "image", "label"))
+    assert read(tmp_path, "image", "label", "text").how == str((str(tmp_path), "image", "label", "text"))
 
 
 def test_a_name_of_the_hub_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,7 +248,7 @@ def test_a_file_with_two_labels_stays_twice_under_two_names(tmp_path: Path) -> N
     [
         ("t.csv", "", "no rows"),
         ("t.csv", "path,label\n", "no rows"),
-        ("t.csv", "text,label\nhello,a\nworld,b\n", "No column of the table holds paths"),
+        ("t.csv", "path,label\nhello,a\nworld,b\n", "No column of the table holds paths"),
         ("t.csv", "path\nx.jpg\ny.jpg\n", "No column of the table holds labels"),
         ("t.csv", "path,id\nw.jpg,1\nx.jpg,2\ny.jpg,3\nz.jpg,4\n", "No column of the table holds labels"),
         ("t.jsonl", '{"path": "a.jpg", "label": "x"}\n{"path": \n', "t.jsonl, line 2"),
@@ -261,6 +261,11 @@ def test_a_file_with_two_labels_stays_twice_under_two_names(tmp_path: Path) -> N
 def test_a_table_that_cannot_be_used_says_why(tmp_path: Path, name: str, content: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         read_table(put(tmp_path / name, content))
+
+
+def test_texts_are_no_pictures_for_one_who_wants_pictures(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No column of the table holds paths"):
+        read_table(put(tmp_path / "t.csv", "text,label\nhello,a\nworld,b\n"), kind="picture")
 
 
 def embedded(path: Path, count: int = 10, group: int = 4, metadata: bool = True) -> Path:

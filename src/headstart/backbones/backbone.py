@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,30 @@ class Saved:
     model: nn.Module = field(repr=False)
 
 
+class Preparing(Protocol):
+    """How an example becomes a network's input. `key` names all that decides about it, `record` gives it for JSON,
+    `said` says it to people."""
+
+    def key(self) -> str: ...
+    def record(self) -> dict[str, Any]: ...
+    def said(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Readout:
+    """One way of making a vector of what a network gives: where several are known, evidence chooses.
+
+    Attributes:
+        name: as people read it: the mean over the tokens after layer 6.
+        columns: of the trunk's features, those that this way gives.
+        open: the backbone that gives these alone, without the layers that they do not need.
+    """
+
+    name: str
+    columns: slice
+    open: Callable[[], Backbone] = field(repr=False)
+
+
 Save = Callable[[Path, tuple[str, ...], NDArray[np.float64], NDArray[np.float64]], Saved]
 """(folder, labels, weight_DK, bias_K) -> how to load it. Writes the whole classifier in its library's
 layout."""
@@ -46,8 +70,8 @@ class Backbone:
         name: as it was asked for.
         library: `timm`, `torchvision` or `transformers`.
         architecture: the library's name of the architecture.
-        trunk: normalised pixels_N3HW -> features_ND; in eval mode, no parameter wants a gradient.
-        preprocess: how a picture becomes pixels.
+        trunk: normalised pixels_N3HW, or tokens_NL2, -> features_ND; in eval mode, no parameter wants a gradient.
+        preprocess: how an example becomes its input.
         dim: D.
         parameters: number of parameters of the trunk.
         weights: SHA-256 over the trunk's parameters and buffers.
@@ -59,13 +83,14 @@ class Backbone:
         fresh: builds the trunk's architecture anew, with random weights by its library's own initialisation: the
             same cut, names and shapes; in eval mode, no parameter wants a gradient. Raises BackboneError where it
             does not come out so. It draws from torch's global generator: see `scratch.random_trunk`.
+        readouts: the ways that the features are made of, where one is still to be chosen; the first is the usual one.
     """
 
     name: str
     library: str
     architecture: str
     trunk: nn.Module = field(repr=False)
-    preprocess: Preprocess
+    preprocess: Preparing
     dim: int
     parameters: int
     weights: str
@@ -75,6 +100,13 @@ class Backbone:
     missing: tuple[str, ...]
     save: Save = field(repr=False)
     fresh: Callable[[], nn.Module] = field(repr=False)
+    readouts: tuple[Readout, ...] = field(default=(), repr=False)
+
+
+def pixels(backbone: Backbone) -> Preprocess:
+    """Return the preprocessing of an image network."""
+    assert isinstance(backbone.preprocess, Preprocess)
+    return backbone.preprocess
 
 
 def freeze(network: nn.Module) -> nn.Module:

@@ -1,50 +1,29 @@
-"""How deep to train: the places of a network that rungs start from, by the share of its work that lies above them."""
+"""How deep to train an image network: its places that rungs start from, by the share of its work that lies above."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from headstart.backbones.cut import Cut, Halves, cuts, split, trace
+from headstart.backbones.backbone import Backbone, pixels
+from headstart.backbones.cut import Cut, cuts, split, trace
+from headstart.backbones.depths import EVERYTHING, SHARES, Depth
 from headstart.errors import BackboneError
 
-SHARES = (0.08, 0.3)
-"""Rungs start at the highest cuts with at least these shares of the multiply-adds above them, then at the input.
 
-The last stage of a ResNet has 0.23 of its work, of an EfficientNet-lite0 0.13; a ViT's last two of twelve blocks 0.17.
-"""
-EVERYTHING = "everything"
+def image_depths(backbone: Backbone) -> tuple[Depth, ...]:
+    """As `depths`, of a backbone."""
+    return depths(backbone.trunk, example(backbone))
 
 
-@dataclass(frozen=True)
-class Depth:
-    """A place to train from.
-
-    Attributes:
-        name: as plans and reports have it; `EVERYTHING` for the input.
-        share: of the network's multiply-adds for one picture, what lies above.
-        cut: the place; None for the input.
-        graph: the traced network that the cut is a place of.
-    """
-
-    name: str
-    share: float
-    cut: Cut | None = None
-    graph: fx.GraphModule | None = field(default=None, repr=False)
-
-    def halves(self) -> Halves:
-        """Return the trunk below and the top above; they share the network's modules.
-
-        Raises:
-            BackboneError: there is nothing below the input.
-        """
-        if self.cut is None or self.graph is None:
-            raise BackboneError("There is no trunk below the input.")
-        return split(self.graph, self.cut)
+def example(backbone: Backbone) -> torch.Tensor:
+    """Return a black picture_13HW of a network's size, where the network is: an engine may have moved it."""
+    device = next((p.device for p in backbone.trunk.parameters()), None)
+    return torch.zeros(1, 3, *pixels(backbone).size, device=device)
 
 
 def depths(network: nn.Module, example_N3HW: torch.Tensor, shares: Sequence[float] = SHARES) -> tuple[Depth, ...]:
@@ -59,12 +38,13 @@ def depths(network: nn.Module, example_N3HW: torch.Tensor, shares: Sequence[floa
     except BackboneError:
         return (whole,)
     above = work_above(graph, places, example_N3HW)
-    found: list[Depth] = []
+    found: dict[str, Depth] = {}
     for least in shares:
         fit = [i for i, share in enumerate(above) if share >= least and not split(graph, places[i]).shared]
-        if fit and all(each.cut != places[fit[-1]] for each in found):
-            found.append(Depth(f"after {places[fit[-1]].name}", above[fit[-1]], places[fit[-1]], graph))
-    return (*found, whole)
+        if fit:
+            place = places[fit[-1]]
+            found.setdefault(place.name, Depth(f"after {place.name}", above[fit[-1]], partial(split, graph, place)))
+    return (*found.values(), whole)
 
 
 def work_above(graph: fx.GraphModule, places: Sequence[Cut], example_N3HW: torch.Tensor) -> list[float]:

@@ -1,16 +1,14 @@
 """Engines that run a frozen trunk: OpenVINO on a CPU, PyTorch on a GPU and as the fallback and the reference.
 
-An engine takes decoded pictures one after another and gives their features in the same order. In OpenVINO
-each picture is a request of its own, one on each core at a time: measured on two cores, EfficientNet-lite0 runs
-790 pictures a second so, 650-740 in batches of 8 to 32; and what a picture gives cannot depend on its
-neighbours, which makes an interrupted run bit-identical to an uninterrupted one.
+An engine takes inputs one after another and gives their features in the same order. In OpenVINO each picture is a
+request of its own, one on each core at a time: measured on two cores, EfficientNet-lite0 runs 790 pictures a second so,
+650-740 in batches of 8 to 32. Texts are short work each and go in batches of one length (`grouped`), half as fast
+again. Batches are filled up, so that what an example gives does not depend on how many are left: an interrupted run is
+bit-identical to an uninterrupted one.
 """
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,14 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.backbones.from_openvino import OpenVinoEngine, native_bf16, openvino, to_openvino
 from headstart.errors import EngineError, UsageError
+from headstart.ragged import grouped, in_order, pile
 from headstart.store import load_json, save_json, write_folder
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Precision = Literal["auto", "fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 
@@ -35,7 +34,6 @@ LEAST_COSINE = {"bf16": 0.995, "fp32": 0.99999}
 bf16 has 0.9990 or more on 397 photos; a wrong preprocessing or channel order falls below 0.99."""
 _TORCH_BATCH = 16
 _HALF_MOST = 65504.0
-_QUEUED = 2  # requests for each core: one runs, one is ready
 
 
 class Engine(Protocol):
@@ -45,13 +43,13 @@ class Engine(Protocol):
     def name(self) -> str: ...
 
     def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[Any]]:
-        """Yield features_D, or an activation, for each input (pixels_3HW, uint8), in order."""
+        """Yield features_D, or an activation, for each input (pixels_3HW, uint8; tokens_L2, int32), in order."""
         ...
 
 
 @dataclass(frozen=True)
 class TorchEngine:
-    """PyTorch: the reference, on any device. The last batch is filled up: every batch has one shape."""
+    """PyTorch: the reference, on any device. Batches are filled up: all of one input shape have one shape."""
 
     network: nn.Module
     device: str = "cpu"
@@ -64,25 +62,18 @@ class TorchEngine:
         return f"torch {torch.__version__} {self.device.split(':')[0]} {self.precision}"
 
     def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
-        batch: list[Array] = []
-        for pixels in inputs:
-            batch.append(pixels)
-            if len(batch) == _TORCH_BATCH:
-                yield from self._forward(batch)
-                batch = []
-        if batch:
-            yield from self._forward(batch)
+        groups = grouped(inputs, _TORCH_BATCH)
+        yield from in_order((places, self._forward(batch)) for places, batch in groups)
 
-    def _forward(self, batch: Sequence[Array]) -> Iterator[NDArray[np.float32]]:
+    def _forward(self, batch: Array) -> NDArray[np.float32]:
         import torch
 
-        filled = [*batch, *[batch[-1]] * (_TORCH_BATCH - len(batch))]
-        x_N3HW = torch.from_numpy(np.stack(filled)).to(self.device)
+        x_N = torch.from_numpy(batch).to(self.device)
         kind = self.device.split(":")[0]
         low = self.precision == "bf16"
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=low):
-            features_ND = self.network(x_N3HW).float().cpu().numpy()
-        yield from features_ND[: len(batch)]
+            features_ND: NDArray[np.float32] = self.network(x_N).float().cpu().numpy()
+        return features_ND
 
 
 @dataclass(frozen=True)
@@ -108,76 +99,6 @@ class Plain:
 
     def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[Any]]:
         yield from inputs
-
-
-def _openvino() -> Any:
-    """Import OpenVINO without its telemetry, which would tell Google Analytics of every import and conversion."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # OpenVINO then takes its own stub
-    import openvino
-
-    return openvino
-
-
-class OpenVinoEngine:
-    """OpenVINO on the CPU: a request a core, one picture a request."""
-
-    def __init__(self, model: Any, precision: str, threads: int) -> None:
-        openvino = _openvino()
-        self.name = f"openvino {openvino.__version__.partition('-')[0]} {precision}"
-        self.precision = precision
-        settings = {
-            "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
-            "NUM_STREAMS": str(threads),
-            "INFERENCE_NUM_THREADS": str(threads),
-        }
-        self._threads = threads
-        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
-
-    def run(self, inputs: Iterable[Array]) -> Iterator[NDArray[np.float32]]:
-        # No openvino.AsyncInferQueue: its callbacks want Python's lock, and a model that is let go of while the last
-        # one waits for it waits for that one: about one in a hundred short runs never ended.
-        requests = [self._compiled.create_infer_request() for _ in range(_QUEUED * self._threads)]
-        waiting: deque[Any] = deque()
-        for i, pixels in enumerate(inputs):
-            if len(waiting) == len(requests):
-                yield _finished(waiting.popleft())
-            request = requests[i % len(requests)]
-            request.start_async({0: pixels[None]})
-            waiting.append(request)
-        while waiting:
-            yield _finished(waiting.popleft())
-
-
-def _finished(request: Any) -> NDArray[np.float32]:
-    request.wait()
-    return request.get_output_tensor(0).data[0].astype(np.float32)  # a copy: the request is used again
-
-
-def to_openvino(network: nn.Module, example: torch.Tensor) -> Any:
-    """Convert a network by tracing it. Frozen first: a third less time to convert, the same numbers.
-
-    Raises:
-        EngineError: the network cannot be traced or has an operation that OpenVINO lacks.
-    """
-    import torch
-
-    openvino = _openvino()
-
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trace: Any = torch.jit.trace
-            traced = torch.jit.freeze(trace(network, example, check_trace=False))
-            model = openvino.convert_model(traced, input=[(list(example.shape), example.numpy().dtype.type)])
-    except Exception as error:  # whatever a converter meets in a foreign network: PyTorch can still run it
-        raise EngineError("OpenVINO cannot run this network.", found=str(error)[:300]) from error
-    return model
-
-
-def native_bf16() -> bool:
-    """Say whether this CPU computes in bf16 itself."""
-    openvino = _openvino()
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def device() -> str:
@@ -221,16 +142,22 @@ def recalled(keep: Path, precision: Precision) -> Recalled | None:
 
 
 def choose(
-    network: nn.Module, sample: Sequence[Array], precision: Precision, threads: int, keep: Path | None = None
+    network: nn.Module,
+    sample: Sequence[Array],
+    precision: Precision,
+    threads: int,
+    keep: Path | None = None,
+    batch: int = 1,
 ) -> Chosen:
     """Take the fastest engine that gives the features of PyTorch fp32 on a few of the user's own examples.
 
     Args:
-        network: uint8 pixels_N3HW -> features_ND.
+        network: uint8 pixels_N3HW, or tokens_NL2, -> features_ND.
         sample: some decoded examples to compare on.
         precision: `auto` tries bf16 where the CPU has it, then fp32; a name is tried alone.
         threads: cores to use.
         keep: folder in which the converted model is kept for the next run.
+        batch: inputs in a request of OpenVINO's; with more than one, their first axis may have any length.
 
     Raises:
         UsageError: the precision has no such name.
@@ -242,7 +169,7 @@ def choose(
         low = precision != "fp32" and place == "cuda"
         return Chosen(TorchEngine(network.to(place), place, "bf16" if low else "fp32"), 1.0)
     earlier = recalled(keep, precision) if keep else None
-    chosen = _compared(network, sample, precision, threads, keep, earlier)
+    chosen = _compared(network, sample, precision, threads, keep, earlier, batch)
     if keep and not earlier:
         save_json(keep / f"{precision}.json", asdict(Recalled(chosen.engine.name, chosen.cosine, chosen.note)))
     return chosen
@@ -255,46 +182,46 @@ def _compared(
     threads: int,
     keep: Path | None,
     earlier: Recalled | None,
+    batch: int,
 ) -> Chosen:
     reference = TorchEngine(network)
     if earlier and earlier.name == reference.name:
         return Chosen(reference, earlier.cosine, earlier.note)
     try:
-        model = _converted(network, sample[0], keep)
+        model = _converted(network, pile(sample) if batch > 1 else sample[0][None], keep, batch > 1)
     except EngineError as error:
         return Chosen(reference, 1.0, f"{error.what} {error.found}".strip())
     wanted = [precision] if precision != "auto" else ["bf16", "fp32"] if native_bf16() else ["fp32"]
-    truth = None if earlier else np.stack(list(reference.run(sample)))
+    truth = None if earlier else pile(list(reference.run(sample)))
     note = ""
     for each in wanted:
         try:
-            engine = OpenVinoEngine(model, each, threads)
+            engine = OpenVinoEngine(model, each, threads, batch)
         except RuntimeError as error:  # an operation that this CPU's plugin lacks
             return Chosen(reference, 1.0, f"OpenVINO cannot run this network: {str(error).splitlines()[-1][:200]}")
         if earlier and engine.name == earlier.name:
             return Chosen(engine, earlier.cosine, earlier.note)
         if truth is not None:
-            cosine = least_cosine(np.stack(list(engine.run(sample))), truth)
+            cosine = least_cosine(pile(list(engine.run(sample))), truth)
             if cosine >= LEAST_COSINE[each]:
                 return Chosen(engine, cosine, note)
             note = f"OpenVINO {each} was refused: cosine {cosine:.5f} with PyTorch, {LEAST_COSINE[each]} needed"
     return Chosen(reference, 1.0, note)
 
 
-def _converted(network: nn.Module, example: Array, keep: Path | None) -> Any:
+def _converted(network: nn.Module, example: Array, keep: Path | None, any_length: bool) -> Any:
     """Return the OpenVINO model, from the folder `keep` where it is there, else converted and kept there."""
     import torch
 
-    openvino = _openvino()
-
+    library = openvino()
     if keep is not None and (keep / "trunk.xml").exists():
-        return openvino.Core().read_model(keep / "trunk.xml")
-    model = to_openvino(network, torch.from_numpy(example[None].copy()))
+        return library.Core().read_model(keep / "trunk.xml")
+    model = to_openvino(network, torch.from_numpy(example.copy()), any_length)
     if keep is None:
         return model
-    write_folder(keep, lambda folder: openvino.save_model(model, folder / "trunk.xml", compress_to_fp16=False))
+    write_folder(keep, lambda folder: library.save_model(model, folder / "trunk.xml", compress_to_fp16=False))
     # Saving rewrites the graph, and the last bits of what it gives: this run takes the one that later runs will.
-    return openvino.Core().read_model(keep / "trunk.xml")
+    return library.Core().read_model(keep / "trunk.xml")
 
 
 def least_cosine(features_ND: NDArray[np.floating], truth_ND: NDArray[np.floating]) -> float:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones.backbone import Backbone, Saved, count_parameters, freeze, pooled_dim, weights_digest
+from headstart.backbones.backbone import (
+    Backbone,
+    Saved,
+    count_parameters,
+    freeze,
+    pixels,
+    pooled_dim,
+    weights_digest,
+)
 from headstart.backbones.layout import below_top
 from headstart.backbones.scratch import rebuilt
 from headstart.data.pixels import Preprocess
@@ -168,18 +176,18 @@ def with_weights(
     backbone = wrap(name, network, source=source, licence=licence)
     if not lost:
         return replace(backbone, missing=missing)
-    below = below_top(network, lost, backbone.preprocess)
+    below = below_top(network, lost, pixels(backbone))
     trunk, make = freeze(below.trunk), again(network)
     return replace(
         backbone,
         trunk=trunk,
-        dim=pooled_dim(trunk, backbone.preprocess),
+        dim=pooled_dim(trunk, pixels(backbone)),
         parameters=count_parameters(trunk),
         weights=weights_digest(trunk),
         cut=below.cut,
         missing=missing,
         save=partial(below.save, "timm", architecture, ""),
-        fresh=partial(rebuilt, lambda: below_top(make(), lost, backbone.preprocess).trunk, trunk),
+        fresh=partial(rebuilt, lambda: below_top(make(), lost, pixels(backbone)).trunk, trunk),
     )
 
 

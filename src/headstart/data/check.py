@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from headstart.data.examples import Content, Example, Examples, Finding, Part
+from headstart.data.examples import Content, Example, Examples, Finding, Kind, Part
 from headstart.data.near import near_duplicates
 from headstart.data.parts import without_unseen
 from headstart.errors import DataError
@@ -29,6 +29,7 @@ MAX_BAD_SHARE = 0.2
 """A run stops when more than this share of the files is bad: the wrong folder, not a few torn files."""
 _THREADS = 8  # reading waits for the disk; hashing and looking at a header take well under a millisecond
 _SHOWN = 5
+_WORDS: dict[Kind, str] = {"picture": "files", "text": "texts"}
 _BEFORE: dict[Part, int] = {"": 0, "train": 0, "valid": 1, "test": 2}
 
 
@@ -44,7 +45,7 @@ class Inspection(Protocol):
 
 
 Inspect = Callable[[str, Content], Inspection]
-"""(name, content) -> inspection; called in threads. `pictures.inspect_picture` is the one for pictures."""
+"""(name, content) -> inspection; called in threads: `pictures.inspect_picture`, `texts.inspect_text`."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def bad_share(examples: Examples) -> None:
         )
     if len(bad) > MAX_BAD_SHARE * total:
         raise DataError(
-            f"{len(bad)} of {total} files ({len(bad) / total:.0%}) cannot be used; "
+            f"{len(bad)} of {total} {_WORDS[examples.kind]} ({len(bad) / total:.0%}) cannot be used; "
             f"more than {MAX_BAD_SHARE:.0%} stop a run.",
             found=shown + " …" * (len(bad) > _SHOWN),
             hint="Remove or repair them, or check the path; `headstart check` lists all of them.",

@@ -13,7 +13,7 @@ from headstart.errors import DataError, UsageError
 Columns = Mapping[str, Sequence[str]]
 """Column name -> its values as text, empty where there is none."""
 
-_CONTENT_NAMES = (
+CONTENT_NAMES = (
     "path",
     "file",
     "filename",
@@ -24,8 +24,27 @@ _CONTENT_NAMES = (
     "image",
     "img",
 )
-_LABEL_NAMES = ("label", "labels", "class", "target", "category", "class_name", "label_name", "species")
-_PART_NAMES = ("split", "part", "set", "subset", "fold")
+LABEL_NAMES = (
+    "label",
+    "labels",
+    "class",
+    "target",
+    "category",
+    "class_name",
+    "label_name",
+    "species",
+    "sentiment",
+    "intent",
+    "polarity",
+    "topic",
+    "emotion",
+    "gold_label",
+    "coarse_label",
+    "label_coarse",
+    "stars",
+    "rating",
+)
+PART_NAMES = ("split", "part", "set", "subset", "fold")
 _LOOKED_AT = 200
 
 
@@ -50,10 +69,10 @@ def content_column(columns: Columns, folder: Path) -> str:
     Raises:
         DataError: no column holds paths.
     """
-    looked = {name: _some(values) for name, values in columns.items()}
-    there = {name: _share(values, lambda v: find_file(folder, v) is not None) for name, values in looked.items()}
-    alike = {name: _share(values, _like_a_path) for name, values in looked.items()}
-    best = max(looked, key=lambda name: (there[name], alike[name], -_rank(name, _CONTENT_NAMES)), default="")
+    looked = {name: some(values) for name, values in columns.items()}
+    there = {name: share(values, lambda v: find_file(folder, v) is not None) for name, values in looked.items()}
+    alike = {name: share(values, like_a_path) for name, values in looked.items()}
+    best = max(looked, key=lambda name: (there[name], alike[name], -rank(name, CONTENT_NAMES)), default="")
     if best and (there[best] or alike[best] > 0.5):
         return best
     raise DataError(
@@ -74,9 +93,9 @@ def label_column(columns: Columns, taken: str) -> str:
         DataError: there is none.
     """
     others = [name for name in columns if name != taken]
-    by_name = [name for name in others if _rank(name, _LABEL_NAMES) < len(_LABEL_NAMES)]
+    by_name = [name for name in others if rank(name, LABEL_NAMES) < len(LABEL_NAMES)]
     if by_name:
-        return min(by_name, key=lambda name: _rank(name, _LABEL_NAMES))
+        return min(by_name, key=lambda name: rank(name, LABEL_NAMES))
     distinct = {name: len({v for v in columns[name] if v}) for name in others}
     several = [name for name in others if 1 < distinct[name] < max(3, len(columns[name]))]
     if several:
@@ -90,9 +109,9 @@ def label_column(columns: Columns, taken: str) -> str:
 
 def part_column(columns: Columns) -> str:
     """Return the column that says train, val or test, or an empty string."""
-    for name in sorted(columns, key=lambda name: _rank(name, _PART_NAMES)):
+    for name in sorted(columns, key=lambda name: rank(name, PART_NAMES)):
         values = {v for v in columns[name] if v}
-        if _rank(name, _PART_NAMES) < len(_PART_NAMES) and values and all(part_named(v) for v in values):
+        if rank(name, PART_NAMES) < len(PART_NAMES) and values and all(part_named(v) for v in values):
             return name
     return ""
 
@@ -108,20 +127,23 @@ def find_file(folder: Path, value: str) -> Path | None:
     return None
 
 
-def _some(values: Sequence[str]) -> list[str]:
-    """Return values spread evenly over the column."""
+def some(values: Sequence[str]) -> list[str]:
+    """Return some hundred values spread evenly over the column."""
     step = max(1, len(values) // _LOOKED_AT)
     return [v for v in values[::step] if v]
 
 
-def _share(values: Sequence[str], holds: Callable[[str], bool]) -> float:
+def share(values: Sequence[str], holds: Callable[[str], bool]) -> float:
+    """Return the share of the values of which something holds."""
     return sum(map(holds, values)) / len(values) if values else 0.0
 
 
-def _like_a_path(value: str) -> bool:
+def like_a_path(value: str) -> bool:
+    """Whether it is called as pictures are."""
     return os.path.splitext(value)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
-def _rank(name: str, names: Sequence[str]) -> int:
+def rank(name: str, names: Sequence[str]) -> int:
+    """Return the place of a name among known ones, in any case; their number when it is none of them."""
     plain = name.strip().lower()
     return names.index(plain) if plain in names else len(names)

@@ -12,6 +12,10 @@ Part = Literal["", "train", "valid", "test"]
 """Which part of the data an example was given in; empty when the data have no parts of their own."""
 
 
+Kind = Literal["picture", "text"]
+"""What the content of the examples is."""
+
+
 class Content(Protocol):
     """Where the bytes of one example come from; they are read when needed, never kept."""
 
@@ -81,11 +85,13 @@ class Examples:
         items: the examples, in a fixed order (by part, then by name) that does not depend on the machine.
         how: one sentence for the report: which layout or which columns were recognised.
         findings: what the reader could not use or thinks worth knowing.
+        kind: what the examples are, which says how they are inspected and encoded.
     """
 
     items: tuple[Example, ...]
     how: str
     findings: tuple[Finding, ...] = ()
+    kind: Kind = "picture"
 
     def __len__(self) -> int:
         return len(self.items)
@@ -101,4 +107,4 @@ class Examples:
 
     def only(self, keep: Iterable[int], findings: Iterable[Finding] = ()) -> Examples:
         """Return the examples at these positions, with further findings added."""
-        return Examples(tuple(self.items[i] for i in keep), self.how, (*self.findings, *findings))
+        return Examples(tuple(self.items[i] for i in keep), self.how, (*self.findings, *findings), self.kind)

@@ -1,4 +1,4 @@
-"""Class folders: `photos/cat/1.jpg`, with or without `train/`, `val/` and `test/` above the classes."""
+"""Class folders: `photos/cat/1.jpg`, with or without `train/`, `val/` and `test/` above; of pictures, or of texts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headstart.data.examples import Example, Examples, FileContent, Finding, Part
+from headstart.data.examples import Example, Examples, FileContent, Finding, Kind, Part
 from headstart.data.parts import gathered, part_named, safe_name
 from headstart.data.pictures import IMAGE_SUFFIXES, sniff
+from headstart.data.roles import TEXT_SUFFIXES
+from headstart.data.texts import TextFile
 from headstart.errors import DataError
 
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
@@ -23,6 +25,7 @@ _OTHER_SUFFIXES = frozenset(
     .xz .yaml .yml .zip
     """.split()  # noqa: SIM905 - ninety quoted strings would be harder to read
 )
+_NO_TEXTS = (_OTHER_SUFFIXES | IMAGE_SUFFIXES) - set(TEXT_SUFFIXES)
 _LAYOUTS = "photos/CLASS/*.jpg, or photos/train/CLASS/*.jpg with val/ and test/ beside train/"
 
 
@@ -40,6 +43,7 @@ class _Walk:
     """What was met on the way. Folders are known by device and inode, so that no link leads in circles."""
 
     root: Path
+    kind: Kind = "picture"
     items: list[Example] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -65,7 +69,7 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def read_folder(root: Path) -> Examples:
+def read_folder(root: Path, kind: Kind | None = None) -> Examples:
     """Read class folders.
 
     The folder directly above the classes is `root` or one of its `train`, `training`, `val`, `valid`,
@@ -73,12 +77,35 @@ def read_folder(root: Path) -> Examples:
     files and what operating systems leave behind are passed over; files beside the class folders belong to
     nothing.
 
+    Args:
+        root: the folder.
+        kind: what the files are; None finds out by looking: texts where there are `.txt` files and no pictures.
+
     Raises:
         DataError: there are no class folders, or nothing is in them.
     """
-    walk = _Walk(root)
-    top = walk.entries(root)
-    folders = [e for e in top if e.is_folder]
+    walk, parts = _walked(root, kind or "picture")
+    if kind is None and not _any_picture(walk):
+        texts, its_parts = _walked(root, "text")
+        if any(e.name.lower().endswith(TEXT_SUFFIXES) for e in texts.items):
+            walk, parts = texts, its_parts
+    if not walk.items:
+        raise _nothing(walk.entries(root), walk)
+    return _examples(walk, parts)
+
+
+def _any_picture(walk: _Walk) -> bool:
+    """Whether an example is called as pictures are, or is one; a file without a suffix can be either."""
+    names = (Path(e.name).suffix.lower() for e in walk.items)
+    contents = (e.content for e in walk.items)
+    return any(n in IMAGE_SUFFIXES for n in names) or any(
+        isinstance(c, FileContent) and _looks_like_picture(c.path) for c in contents
+    )
+
+
+def _walked(root: Path, kind: Kind) -> tuple[_Walk, list[tuple[_Entry, Part]]]:
+    walk = _Walk(root, kind)
+    folders = [e for e in walk.entries(root) if e.is_folder]
     parts = _parts(folders, walk)
     if parts:
         for entry, part in parts:
@@ -88,9 +115,7 @@ def read_folder(root: Path) -> Examples:
                 walk.note(entry.path, "folder-ignored", "it is not train, val or test with class folders")
     else:
         _read_classes(walk, folders, "", [root])
-    if not walk.items:
-        raise _nothing(top, walk)
-    return _examples(walk, parts)
+    return walk, parts
 
 
 def _parts(folders: list[_Entry], walk: _Walk) -> list[tuple[_Entry, Part]]:
@@ -142,12 +167,17 @@ def _files(walk: _Walk, folder: Path, seen: set[tuple[int, int] | None]) -> Iter
 
 
 def _read_file(walk: _Walk, file: Path, target: str, part: Part) -> None:
+    of_pictures = walk.kind == "picture"
+    other = "not-image" if of_pictures else "not-text"
     if _is_special(file):
-        walk.note(file, "not-image", "it is no ordinary file")
-    elif file.suffix.lower() in _OTHER_SUFFIXES and not _looks_like_picture(file):
-        walk.note(file, "not-image", "it is no picture")
+        walk.note(file, other, "it is no ordinary file")
+    elif of_pictures and file.suffix.lower() in _OTHER_SUFFIXES and not _looks_like_picture(file):
+        walk.note(file, other, "it is no picture")
+    elif not of_pictures and file.suffix.lower() in _NO_TEXTS:
+        walk.note(file, other, "it is no text file")
     else:
-        walk.items.append(Example(walk.name(file), FileContent(file), target, part))
+        content = FileContent(file) if of_pictures else TextFile(file)
+        walk.items.append(Example(walk.name(file), content, target, part))
 
 
 def _is_special(file: Path) -> bool:
@@ -168,8 +198,8 @@ def _looks_like_picture(file: Path) -> bool:
 
 def _examples(walk: _Walk, parts: list[tuple[_Entry, Part]]) -> Examples:
     folders = ", ".join(f"{safe_name(e.name)}/" for e, _ in parts)
-    how = f"class folders in {folders}" if parts else "class folders"
-    return gathered(walk.items, walk.findings, how)
+    what = "class folders" if walk.kind == "picture" else "class folders of texts"
+    return gathered(walk.items, walk.findings, what + f" in {folders}" * bool(parts), walk.kind)
 
 
 def _nothing(top: list[_Entry], walk: _Walk) -> DataError:
@@ -184,7 +214,7 @@ def _nothing(top: list[_Entry], walk: _Walk) -> DataError:
         )
     unreadable = [f.line() for f in walk.findings if f.bad]
     return DataError(
-        f"There are no class folders with pictures in {safe_name(walk.root.name)}.",
+        f"There are no class folders with {walk.kind}s in {safe_name(walk.root.name)}.",
         found="; ".join(unreadable[:3]) or found,
         hint=f"Read are {_LAYOUTS}; a CSV, JSONL or Parquet table; a folder of the datasets library.",
     )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headstart.data.columns import label_column, named
-from headstart.data.examples import CellContent, Example, Examples, Finding, Part
-from headstart.data.parts import gathered, part_named, safe_name
+from headstart.data.examples import CellContent, Content, Example, Examples, Finding, Kind, Part
+from headstart.data.parts import gathered, part_named, safe_name, whole_numbers
+from headstart.data.roles import Roles, asked_for, kind_of, text_roles
 from headstart.data.rows import as_text
-from headstart.errors import DataError
+from headstart.data.texts import TextContent
+from headstart.errors import DataError, UsageError
 
 MARKERS = ("dataset_dict.json", "dataset_info.json", "state.json")
 """Files by which a folder that `save_to_disk` wrote is known."""
 
 
-def read_dataset(path_or_name: str, content_column: str | None = None, label_column: str | None = None) -> Examples:
+def read_dataset(
+    path_or_name: str, content_column: str | None = None, label_column: str | None = None, kind: Kind | None = None
+) -> Examples:
     """Read a folder that `save_to_disk` of a Dataset or DatasetDict wrote, or a data set of the hub.
 
     The pictures stay where they are and are read when asked for. Splits called train, validation or test
@@ -25,11 +29,13 @@ def read_dataset(path_or_name: str, content_column: str | None = None, label_col
 
     Args:
         path_or_name: a folder, or `owner/name`.
-        content_column: the column of pictures; the one of type Image where it is left out.
+        content_column: the column of pictures or texts, or two of texts with a comma between; the one of type
+            Image where it is left out, or else found as in tables.
         label_column: the column of labels; the one of type ClassLabel, or one so named, where it is left out.
+        kind: what the content is; pictures where it is left out and a column is of type Image, or else texts.
 
     Raises:
-        DataError: the library is not installed, the data set cannot be had, or has no pictures or labels.
+        DataError: the library is not installed, the data set cannot be had, or has no such content or labels.
         UsageError: a column that was named is not there.
     """
     splits = _open(path_or_name)
@@ -41,14 +47,17 @@ def read_dataset(path_or_name: str, content_column: str | None = None, label_col
     if not kept:
         raise DataError("None of the splits is called train.", found=", ".join(splits))
     for name, part in kept.items():
-        column, label = _roles(splits[name], content_column, label_column)
-        for found in _rows(splits[name], name, part, column, label):
+        roles = _roles(splits[name], content_column, label_column, kind)
+        kind = roles.kind
+        for found in _rows(splits[name], name, part, roles):
             if isinstance(found, Example):
                 items.append(found)
             else:
                 findings.append(found)
-    columns = f"pictures in {column!r}, labels in {label!r}"
-    return gathered(items, findings, f"data set of the datasets library: {columns}, splits {', '.join(kept)}")
+    items, changed = whole_numbers(items)
+    columns = f"{roles.kind}s in {' and '.join(map(repr, roles.content))}, labels in {roles.label!r}"
+    how = f"data set of the datasets library: {columns}, splits {', '.join(kept)}"
+    return gathered(items, findings + changed, how, roles.kind)
 
 
 def _open(path_or_name: str) -> Mapping[str, Any]:
@@ -86,41 +95,56 @@ def _part(split: str, count: int) -> Part | None:
     return part_named(split) or ("" if count == 1 else None)
 
 
-def _roles(split: Any, content: str | None, label: str | None) -> tuple[str, str]:
+def _roles(split: Any, content: str | None, label: str | None, kind: Kind | None) -> Roles:
     import datasets
 
     features: Mapping[str, Any] = split.features
-    for wanted in (content, label):
-        if wanted is not None:
-            named(dict.fromkeys(features, ()), wanted)
+    asked = asked_for(dict.fromkeys(features, ()), content)
+    if label is not None:
+        named(dict.fromkeys(features, ()), label)
     images = [name for name, f in features.items() if isinstance(f, datasets.Image)]
-    content = content or next(iter(images), None)
-    if content not in images:
+    classes = [name for name, f in features.items() if isinstance(f, datasets.ClassLabel)]
+    if (kind or kind_of(dict.fromkeys(images, ""), {}, asked, Path())) == "text":
+        if wrong := [name for name in asked if name in images]:
+            raise UsageError("A column of type Image holds no texts.", found=", ".join(wrong))
+        return Roles("text", *text_roles(_plain(split, [*asked, *classes]), asked, label, classes), "")
+    column = next(iter(asked or images), None)
+    if column not in images or len(asked) > 1:
         said = ", ".join(f"{name}: {type(f).__name__}" for name, f in features.items())
         raise DataError("The data set has no column of type Image.", found=said)
-    classes = [name for name, f in features.items() if isinstance(f, datasets.ClassLabel)]
-    label = label or next(iter(classes), None) or _label_by_looking(split, content)
-    return content, label
+    label = label or next(iter(classes), None) or label_column(_plain(split), column)
+    return Roles("picture", (column,), label, "")
 
 
-def _label_by_looking(split: Any, content: str) -> str:
+def _plain(split: Any, more: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return the columns of words and numbers, as text."""
     import datasets
 
     plain = [n for n, f in split.features.items() if isinstance(f, datasets.Value) and f.dtype != "binary"]
-    return label_column({name: [as_text(v) for v in split[name]] for name in plain}, content)
+    return {name: [as_text(v) for v in split.with_format(None)[name]] for name in dict.fromkeys([*plain, *more])}
 
 
-def _rows(split: Any, name: str, part: Part, column: str, label: str) -> Iterator[Example | Finding]:
+def _rows(split: Any, name: str, part: Part, roles: Roles) -> Iterator[Example | Finding]:
+    contents = _texts(split, roles.content) if roles.kind == "text" else _pictures(split, roles.content[0])
+    width = len(str(len(split)))
+    for i, (content, target) in enumerate(zip(contents, _targets(split, roles.label), strict=True)):
+        row = safe_name(f"{name}#{i + 1:0{width}d}")
+        if target:
+            yield Example(row, content, safe_name(target), part)
+        else:
+            yield Finding(row, "no-label", "left out", f"it has no label in column {roles.label!r}", bad=True)
+
+
+def _pictures(split: Any, column: str) -> Iterator[Content]:
     import datasets
 
     raw = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    width = len(str(len(split)))
-    for i, target in enumerate(_targets(split, label)):
-        row = safe_name(f"{name}#{i + 1:0{width}d}")
-        if target:
-            yield Example(row, CellContent(partial(_bytes, raw, i, column)), safe_name(target), part)
-        else:
-            yield Finding(row, "no-label", "left out", f"it has no label in column {label!r}", bad=True)
+    return (CellContent(partial(_bytes, raw, i, column)) for i in range(len(split)))
+
+
+def _texts(split: Any, columns: Sequence[str]) -> Iterator[Content]:
+    values = [split.with_format(None)[column] for column in columns]
+    return (TextContent.of(*map(as_text, texts)) for texts in zip(*values, strict=True))
 
 
 def _targets(split: Any, label: str) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 
-from headstart.data.examples import Example, Examples, Finding, Part
+from headstart.data.examples import Example, Examples, Finding, Kind, Part
 
 _WORDS: dict[str, Part] = {
     "train": "train",
@@ -18,6 +19,7 @@ _WORDS: dict[str, Part] = {
     "testing": "test",
 }
 _ORDER: dict[Part, int] = {"": 0, "train": 1, "valid": 2, "test": 3}
+_WHOLE = re.compile(r"^[+-]?\d+(\.0*)?$")
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -31,10 +33,24 @@ def safe_name(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_ESCAPES)
 
 
-def gathered(items: list[Example], findings: list[Finding], how: str) -> Examples:
+def gathered(items: list[Example], findings: list[Finding], how: str, kind: Kind = "picture") -> Examples:
     """Make Examples of what a reader found: in order, names distinct, classes compared between parts."""
-    read = Examples(_in_order(_distinct_names(items)), how, tuple(findings))
+    read = Examples(_in_order(_distinct_names(items)), how, tuple(findings), kind)
     return without_unseen(read.only(range(len(read)), _unjudged(read)))
+
+
+def whole_numbers(items: list[Example]) -> tuple[list[Example], list[Finding]]:
+    """Read labels `1.0`, `2.0` as `1`, `2`, and say so, where all labels of the data are whole numbers.
+
+    pandas makes such of whole numbers when a single one is missing, and then not in every file.
+    """
+    targets = {e.target for e in items}
+    changed = {t: t.partition(".")[0] for t in targets if "." in t}
+    if not changed or not all(_WHOLE.match(t) for t in targets):
+        return items, []
+    said = ", ".join(f"{old!r} is read as {new!r}" for old, new in sorted(changed.items())[:5])
+    renamed = [replace(e, target=changed.get(e.target, e.target)) for e in items]
+    return renamed, [Finding("labels", "whole-numbers", "repaired", f"they are whole numbers: {said}")]
 
 
 def _in_order(items: list[Example]) -> tuple[Example, ...]:

@@ -57,6 +57,17 @@ class Preprocess:
         settings = ";".join(f"{name}={value}" for name, value in asdict(self).items())
         return f"{settings};decoder={_decoder()};version={DECODER_VERSION}"
 
+    def record(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+    def said(self) -> str:
+        """Return it as people read it."""
+        mean, std = (", ".join(f"{v:.3g}" for v in values) for values in (self.mean, self.std))
+        centre = f"{self.size[0]} × {self.size[1]}"
+        colours = f"mean ({mean}), std ({std}), RGB"
+        return f"{self.resize} to {self.resize_to[0]}, centre {centre}, {self.interpolation}, {colours}"
+
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that a picture of this height and width is resized to."""
         to_height, to_width = self.resize_to

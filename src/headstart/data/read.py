@@ -6,12 +6,12 @@ import difflib
 import re
 from pathlib import Path
 
-from headstart.data.examples import Examples
+from headstart.data.examples import Examples, Kind
 from headstart.data.folder import read_folder
 from headstart.data.hub import MARKERS, read_dataset
 from headstart.data.parts import safe_name
 from headstart.data.pictures import sniff
-from headstart.data.rows import FORMATS
+from headstart.data.rows import FORMATS, LINE_FORMATS, is_labelled_text
 from headstart.data.table import read_table, read_tables, split_tables
 from headstart.errors import DataError, UsageError
 
@@ -19,15 +19,22 @@ _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
-def read(source: str | Path, content_column: str | None = None, label_column: str | None = None) -> Examples:
-    """Read labelled data.
+def read(
+    source: str | Path,
+    content_column: str | None = None,
+    label_column: str | None = None,
+    kind: Kind | None = None,
+) -> Examples:
+    """Read labelled data, pictures or texts.
 
     Args:
         source: a folder of class folders, a folder of `train`, `val`, `test` tables, one with a single table
-            beside its pictures, one that the datasets library saved; a table file; or the name of a data set
-            on the hub.
-        content_column: of a table, the column of paths or pictures.
+            beside its pictures, one that the datasets library saved; a table file, or a text file of one
+            `LABEL text` a line; or the name of a data set on the hub.
+        content_column: of a table, the column of paths, pictures or texts; of pairs of texts both, as in
+            `premise,hypothesis`.
         label_column: of a table, the column of labels.
+        kind: what the content is; None finds out by looking.
 
     Raises:
         UsageError: there is nothing at that path, or a column is not there.
@@ -35,45 +42,59 @@ def read(source: str | Path, content_column: str | None = None, label_column: st
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return _read_folder(path, content_column, label_column)
+        return _read_folder(path, content_column, label_column, kind)
     if path.is_file():
-        return _read_file(path, content_column, label_column)
+        return _read_file(path, content_column, label_column, kind)
     if isinstance(source, str) and _HUB_NAME.match(source) and not path.parent.exists():
-        return read_dataset(source, content_column, label_column)
+        return read_dataset(source, content_column, label_column, kind)
     raise _not_there(path)
 
 
-def _read_folder(folder: Path, content_column: str | None, label_column: str | None) -> Examples:
+def _read_folder(folder: Path, content_column: str | None, label_column: str | None, kind: Kind | None) -> Examples:
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"The folder {folder} cannot be read.", found=str(error)) from error
     if any(path.name in MARKERS for path in inside):
-        return read_dataset(str(folder), content_column, label_column)
+        return read_dataset(str(folder), content_column, label_column, kind)
     if split_tables(folder):
-        return read_tables(folder, content_column, label_column)
+        return read_tables(folder, content_column, label_column, kind)
     tables = [p for p in inside if p.suffix.lower() in FORMATS and p.is_file() and not p.name.startswith(".")]
     folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
     if len(tables) == 1 and len(folders) < 2:
-        return read_table(tables[0], content_column, label_column)
-    return read_folder(folder)
+        return read_table(tables[0], content_column, label_column, kind)
+    if (kind == "text" or not folders) and _labelled_texts(folder):
+        return read_tables(folder, content_column, label_column, kind, LINE_FORMATS)
+    return read_folder(folder, kind)
 
 
-def _read_file(path: Path, content_column: str | None, label_column: str | None) -> Examples:
+def _labelled_texts(folder: Path) -> bool:
+    """Whether there is a `train.txt` of one example a line; beside pictures, such a file is a list of something."""
+    try:
+        return any(is_labelled_text(path) for path, _ in split_tables(folder, LINE_FORMATS)[:1])
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be read.", found=str(error)) from error
+
+
+def _read_file(path: Path, content_column: str | None, label_column: str | None, kind: Kind | None) -> Examples:
     if path.suffix.lower() in FORMATS:
-        return read_table(path, content_column, label_column)
+        return read_table(path, content_column, label_column, kind)
     try:
         with path.open("rb") as handle:
-            kind = sniff(handle.read(64))
+            format_ = sniff(handle.read(64))
+        if path.suffix.lower() in LINE_FORMATS and is_labelled_text(path):
+            return read_table(path, content_column, label_column, kind)
     except OSError as error:
         raise DataError(f"{safe_name(str(path))} cannot be read.", found=str(error)) from error
-    if kind:
+    if format_:
         raise DataError(
             f"{safe_name(path.name)} is a single picture; learning takes many, in at least two classes.",
-            found=kind,
+            found=format_,
             hint="Give the folder that holds the class folders. To label a picture, use `headstart predict`.",
         )
     hint = f"Read are folders, and tables: {', '.join(FORMATS)}."
+    if path.suffix.lower() in LINE_FORMATS:
+        hint = "Read are text files whose lines begin with a label, or with `__label__` and one; and tables."
     if path.suffix.lower() in _ARCHIVES:
         hint = "Unpack it and give the folder."
     raise DataError(f"{safe_name(path.name)} is no labelled data.", found=path.suffix or "no suffix", hint=hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headstart.data.columns import find_file
+from headstart.data.delimited import read_sheet
+from headstart.data.encodings import decoded
+from headstart.data.examples import Finding
+from headstart.data.lines import has_labels, read_lines
+from headstart.data.parts import safe_name
 from headstart.errors import DataError
 
-_DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-_SAMPLE = 64_000
+_NUL = "\0"
 _PICTURE_FIRST = ("image", "img", "picture", "photo")
 
 
@@ -28,6 +30,11 @@ class Rows:
         how: format, delimiter and encoding, for people.
         pictures: columns whose cells hold the bytes of pictures -> the dotted path of these, likeliest first.
         labelled: columns that the file itself declares to be labels.
+        count: how many rows it has.
+        header: whether the file gives the names of the columns.
+        ragged: row -> its number of cells, where it has more than there are columns.
+        unlabelled: row -> why it has no label, where there is more to say than that the cell is empty.
+        findings: what was repaired in reading.
     """
 
     path: Path
@@ -36,19 +43,27 @@ class Rows:
     pictures: Mapping[str, str] = field(default_factory=dict)
     labelled: tuple[str, ...] = ()
     count: int = 0
+    header: bool = True
+    ragged: Mapping[int, int] = field(default_factory=dict)
+    unlabelled: Mapping[int, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, like: Rows | None = None) -> Rows:
     """Read a table, all but pictures in its cells.
+
+    Args:
+        path: the file.
+        like: a table beside it, of the same columns: it then has a header if that one has.
 
     Raises:
         DataError: it cannot be read, or has no rows.
     """
-    reader = FORMATS.get(path.suffix.lower())
+    reader = (FORMATS | LINE_FORMATS).get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path.name} is no table.", found=path.suffix or "no suffix", hint=f"Read are {_KNOWN}.")
     try:
-        rows = reader(path)
+        rows = reader(path, (tuple(like.columns) if like.header else ()) if like else None)
     except OSError as error:
         raise DataError(f"The table {path.name} cannot be read.", found=str(error)) from error
     if not rows.count:
@@ -56,63 +71,55 @@ def read_rows(path: Path) -> Rows:
     return rows
 
 
-def _text_of(path: Path) -> tuple[str, str]:
-    """Return a file's text and the name of the encoding, where that is worth saying."""
-    data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace"), "UTF-16"
-    try:
-        return data.decode("utf-8-sig"), ""
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace"), "cp1252"
+def _read_csv(path: Path, like: Sequence[str] | None = None) -> Rows:
+    sheet = read_sheet(path, like)
+    columns = {name: [r[i].strip() if i < len(r) else "" for r in sheet.body] for i, name in enumerate(sheet.names)}
+    return Rows(
+        path,
+        columns,
+        sheet.how,
+        count=len(sheet.body),
+        header=sheet.header,
+        ragged=sheet.ragged,
+        findings=sheet.findings,
+    )
 
 
-def _read_csv(path: Path) -> Rows:
-    text, encoding = _text_of(path)
-    delimiter = _delimiter(text, "\t" if path.suffix.lower() == ".tsv" else ",")
-    try:
-        records = [r for r in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(r)]
-    except csv.Error as error:
-        raise DataError(f"The table {path.name} is damaged.", found=str(error)) from error
-    said = [_DELIMITERS[delimiter]] * (delimiter not in ",\t") + [encoding] * bool(encoding)
-    kind = "TSV" if delimiter == "\t" else "CSV"
-    if records and any(find_file(path.parent, cell) for cell in records[0]):
-        said.append("no header")
-        records.insert(0, [""] * max(map(len, records)))
-    header, *body = records or [[]]
-    names = _names(header)
-    columns = {name: [r[i].strip() if i < len(r) else "" for r in body] for i, name in enumerate(names)}
-    return Rows(path, columns, f"{kind} table" + f" ({', '.join(said)})" * bool(said), count=len(body))
+def _read_txt(path: Path, like: Sequence[str] | None = None) -> Rows:
+    """Read `LABEL text` lines, or what is a TSV by another name."""
+    text, encoding = decoded(path.read_bytes())
+    lines = [line for line in text.split("\n") if line.strip()]
+    if lines and all("\t" in line for line in lines) and not lines[0].startswith("__label__"):
+        return _read_csv(path, like)
+    read = read_lines(text.replace(_NUL, ""))
+    nuls = Finding(safe_name(path.name), "nul", "repaired", f"{text.count(_NUL)} NUL characters are dropped")
+    reason = "it has several labels; learned is one for each text"
+    several = dict.fromkeys(read.several, reason)
+    how = read.how + f" ({encoding})" * bool(encoding)
+    return Rows(
+        path,
+        read.columns,
+        how,
+        labelled=read.labels,
+        count=len(read.columns["text"]),
+        unlabelled=several,
+        findings=(nuls,) * (_NUL in text),
+    )
 
 
-def _names(header: Sequence[str]) -> list[str]:
-    """Return column names that differ: an empty or repeated one becomes its number."""
-    out: list[str] = []
-    for i, name in enumerate(header):
-        plain = name.strip()
-        out.append(f"column {i + 1}" if not plain or plain in out else plain)
-    return out
+def is_labelled_text(path: Path) -> bool:
+    """Whether a text file holds examples, one a line.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    text, _ = decoded(path.read_bytes())
+    lines = [line for line in text.split("\n") if line.strip()]
+    return bool(lines) and (all("\t" in line for line in lines) or has_labels(text))
 
 
-def _delimiter(text: str, default: str) -> str:
-    """Return the delimiter that cuts the first rows most evenly into more than one field."""
-    sample = text[:_SAMPLE].rpartition("\n")[0] if len(text) > _SAMPLE else text
-    scores = {d: _evenness(sample, d) for d in (default, *_DELIMITERS)}
-    return max(scores, key=lambda d: scores[d]) if any(share for share, _ in scores.values()) else default
-
-
-def _evenness(sample: str, delimiter: str) -> tuple[float, int]:
-    try:
-        widths = [len(r) for r in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if r]
-    except csv.Error:
-        return 0.0, 0
-    if not widths or widths[0] < 2:
-        return 0.0, 0
-    return sum(w == widths[0] for w in widths) / len(widths), widths[0]
-
-
-def _read_json_lines(path: Path) -> Rows:
-    text, encoding = _text_of(path)
+def _read_json_lines(path: Path, _: object = None) -> Rows:
+    text, encoding = decoded(path.read_bytes())
     records = []
     for number, line in enumerate(io.StringIO(text), 1):  # not splitlines: that also cuts at U+2028 inside strings
         if line.strip():
@@ -120,8 +127,8 @@ def _read_json_lines(path: Path) -> Rows:
     return _from_records(path, records, "JSON lines" + f" ({encoding})" * bool(encoding))
 
 
-def _read_json(path: Path) -> Rows:
-    records = _parsed(_text_of(path)[0], path.name)
+def _read_json(path: Path, _: object = None) -> Rows:
+    records = _parsed(decoded(path.read_bytes())[0], path.name)
     return _from_records(path, records if isinstance(records, list) else [records], "JSON table")
 
 
@@ -148,7 +155,7 @@ def as_text(value: object) -> str:
     return str(value).strip()
 
 
-def _read_parquet(path: Path) -> Rows:
+def _read_parquet(path: Path, _: object = None) -> Rows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -232,7 +239,8 @@ def _values(file: Any, leaf: str) -> list[str]:
     return [as_text(next(iter(v.values()), None) if isinstance(v, dict) else v) for v in values]
 
 
-FORMATS: Mapping[str, Callable[[Path], Rows]] = {
+_Reader = Callable[[Path, Sequence[str] | None], Rows]
+FORMATS: dict[str, _Reader] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".tab": _read_csv,
@@ -242,4 +250,6 @@ FORMATS: Mapping[str, Callable[[Path], Rows]] = {
     ".parquet": _read_parquet,
     ".pq": _read_parquet,
 }
+LINE_FORMATS: dict[str, _Reader] = {".txt": _read_txt}
+"""What may hold examples, one a line, and mostly does not: read when asked for by name."""
 _KNOWN = ", ".join(FORMATS)

@@ -1,122 +1,121 @@
-"""Tables: one row an example, with a path (or the picture itself) and a label."""
+"""Tables: one row an example, with a path, a picture or a text, and a label."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from headstart.data import columns as looking
 from headstart.data.cells import ParquetCells
-from headstart.data.examples import CellContent, Content, Example, Examples, FileContent, Finding, Part
-from headstart.data.parts import gathered, part_named, safe_name
+from headstart.data.examples import CellContent, Content, Example, Examples, FileContent, Finding, Kind, Part
+from headstart.data.parts import gathered, part_named, safe_name, whole_numbers
+from headstart.data.roles import Roles, names_files, roles_of
 from headstart.data.rows import FORMATS, Rows, read_rows
+from headstart.data.texts import TextContent, TextFile
 from headstart.errors import DataError
 
 _SHARD = re.compile(r"^(?P<word>[a-z]+)(-\d+(-of-\d+)?)?$", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class _Roles:
-    """Which column is what; `part` is empty when no column says it."""
-
-    content: str
-    label: str
-    part: str
-
-
-def read_table(path: Path, content_column: str | None = None, label_column: str | None = None) -> Examples:
-    """Read a table: CSV, TSV, JSON lines, JSON or Parquet.
+def read_table(
+    path: Path, content_column: str | None = None, label_column: str | None = None, kind: Kind | None = None
+) -> Examples:
+    """Read a table: CSV, TSV, JSON lines, JSON, Parquet; or a text file of one `LABEL text` a line.
 
     Args:
         path: the file. Paths in it are relative to its folder, or absolute.
-        content_column: the column of paths or pictures; found by looking where it is left out.
+        content_column: the column of paths, pictures or texts, found by looking where it is left out; of pairs of
+            texts both, with a comma between.
         label_column: the column of labels; found by name, or by looking.
+        kind: pictures or texts; found by looking where it is left out.
 
     Raises:
         DataError: the table cannot be read, or its columns cannot be told apart.
         UsageError: a column that was named is not there.
     """
-    rows = read_rows(path)
-    roles = _roles(rows, content_column, label_column)
-    items, findings = _read(rows, roles, "")
-    return gathered(items, findings, _said(rows, roles))
+    return _read_all([(path, "")], content_column, label_column, kind)
 
 
-def split_tables(folder: Path) -> list[tuple[Path, Part]]:
+def split_tables(folder: Path, suffixes: Container[str] = FORMATS) -> list[tuple[Path, Part]]:
     """Return the tables in a folder that are called after parts: `train.csv`, `test-0-of-2.parquet`."""
     found = []
     for path in sorted(folder.iterdir()):
         word = _SHARD.match(path.stem)
-        part = part_named(word["word"]) if word and path.suffix.lower() in FORMATS else None
+        part = part_named(word["word"]) if word and path.suffix.lower() in suffixes else None
         if part and path.is_file():
             found.append((path, part))
     return sorted(found, key=lambda pair: ("train", "valid", "test").index(pair[1]))
 
 
-def read_tables(folder: Path, content_column: str | None = None, label_column: str | None = None) -> Examples:
+def read_tables(
+    folder: Path,
+    content_column: str | None = None,
+    label_column: str | None = None,
+    kind: Kind | None = None,
+    suffixes: Container[str] = FORMATS,
+) -> Examples:
     """Read `train`, `val` and `test` tables that lie side by side, in any of the formats.
+
+    What the first is found to be, the others are too, as far as they have the same columns.
 
     Raises:
         DataError, UsageError: as `read_table`; or there is no such table.
     """
-    tables = split_tables(folder)
+    tables = split_tables(folder, suffixes)
     if not tables:
         raise DataError(f"There is no train, val or test table in {safe_name(folder.name)}.")
+    return _read_all(tables, content_column, label_column, kind)
+
+
+def _read_all(
+    tables: Sequence[tuple[Path, Part]], content: str | None, label: str | None, kind: Kind | None
+) -> Examples:
     items: list[Example] = []
     findings: list[Finding] = []
     said: list[str] = []
+    before: tuple[Rows, Roles] | None = None
     for path, part in tables:
-        rows = read_rows(path)
-        roles = _roles(rows, content_column, label_column)
+        rows = read_rows(path, before[0] if before else None)
+        roles = _same_roles(rows, before) if before else None
+        roles = roles or roles_of(rows, content, label, kind)
+        before = before or (rows, roles)
         more, found = _read(rows, roles, part)
-        items, findings = items + more, findings + found
+        items, findings, kind = items + more, [*findings, *rows.findings, *found], roles.kind
         said.append(_said(rows, roles))
-    return gathered(items, findings, "; ".join(said))
+    items, changed = whole_numbers(items)
+    return gathered(items, findings + changed, "; ".join(said), kind or "picture")
 
 
-def _roles(rows: Rows, content: str | None, label: str | None) -> _Roles:
-    everything = {**rows.columns, **dict.fromkeys(rows.pictures, ())}
-    for wanted in (content, label):
-        if wanted is not None:
-            looking.named(everything, wanted)
-    part = looking.part_column({k: v for k, v in rows.columns.items() if k not in (content, label)})
-    free = {k: v for k, v in rows.columns.items() if k not in (label, part)}
-    if content is None:
-        content = next(iter(rows.pictures), "") or looking.content_column(free, rows.path.parent)
-    if label is None:
-        label = next((name for name in rows.labelled if name != content), "")
-        inside = {f"{name}.path" for name in rows.pictures}
-        rest = {k: v for k, v in rows.columns.items() if k != part and k not in inside}
-        label = label or looking.label_column(rest, content)
-    if label not in rows.columns:
-        raise DataError(f"The column {label!r} holds no labels.", found="pictures, or nested values")
-    return _Roles(content, label, part)
+def _same_roles(rows: Rows, before: tuple[Rows, Roles]) -> Roles | None:
+    """Return the roles of the table before, where this one has the same columns and texts."""
+    names, roles = tuple(rows.columns), before[1]
+    return roles if roles.kind == "text" and names == tuple(before[0].columns) else None
 
 
-def _said(rows: Rows, roles: _Roles) -> str:
-    what = "pictures" if roles.content in rows.pictures else "paths"
+def _said(rows: Rows, roles: Roles) -> str:
+    where = " and ".join(map(repr, roles.content))
+    what = "pictures" if roles.content[0] in rows.pictures else "paths" if roles.kind == "picture" else "texts"
     parts = f", parts in {roles.part!r}" if roles.part else ""
-    return f"{rows.how} {rows.path.name}: {what} in {roles.content!r}, labels in {roles.label!r}{parts}"
+    return f"{rows.how} {rows.path.name}: {what} in {where}, labels in {roles.label!r}{parts}"
 
 
-def _read(rows: Rows, roles: _Roles, part: Part) -> tuple[list[Example], list[Finding]]:
+def _read(rows: Rows, roles: Roles, part: Part) -> tuple[list[Example], list[Finding]]:
     """Return the examples of a table, and what had to be left out."""
     items: list[Example] = []
     findings: list[Finding] = []
     seen: set[tuple[str, str, str]] = set()
     labels = rows.columns[roles.label]
     words = rows.columns[roles.part] if roles.part else [""] * rows.count
-    for i, (name, content) in enumerate(_contents(rows, roles.content)):
+    for i, (name, content) in enumerate(_contents(rows, roles)):
         mine = part or part_named(words[i]) or ""
         if isinstance(content, Finding):
             findings.append(content)
         elif not labels[i]:
-            reason = f"it has no label in column {roles.label!r}"
+            reason = rows.unlabelled.get(i) or f"it has no label in column {roles.label!r}"
             findings.append(Finding(name, "no-label", "left out", reason, bad=True))
-        elif (name, labels[i], mine) in seen:
+        elif isinstance(content, FileContent) and (name, labels[i], mine) in seen:
             findings.append(Finding(name, "duplicate-row", "left out", f"row {i + 1} says the same again"))
         else:
             seen.add((name, labels[i], mine))
@@ -124,11 +123,29 @@ def _read(rows: Rows, roles: _Roles, part: Part) -> tuple[list[Example], list[Fi
     return items, findings
 
 
-def _contents(rows: Rows, column: str) -> Iterator[tuple[str, Content | Finding]]:
+def _contents(rows: Rows, roles: Roles) -> Iterator[tuple[str, Content | Finding]]:
     """Yield the name and the content of every row, or why it has none."""
-    if column in rows.pictures:
-        yield from _cells(rows, column)
-        return
+    if roles.content[0] in rows.pictures:
+        return _cells(rows, roles.content[0])
+    single = rows.columns[roles.content[0]] if len(roles.content) == 1 else ()
+    if roles.kind == "text" and not names_files(single, rows.path.parent):
+        return _texts(rows, roles.content)
+    return _files(rows, roles.content[0], FileContent if roles.kind == "picture" else TextFile)
+
+
+def _texts(rows: Rows, content: tuple[str, ...]) -> Iterator[tuple[str, Content | Finding]]:
+    width = len(str(rows.count))
+    columns = [rows.columns[name] for name in content]
+    for i, texts in enumerate(zip(*columns, strict=True)):
+        name = safe_name(f"{rows.path.name}#{i + 1:0{width}d}")
+        if i in rows.ragged:
+            reason = f"{rows.ragged[i]} cells for {len(rows.columns)} columns: is a delimiter in the text not quoted?"
+            yield name, Finding(name, "ragged-row", "left out", reason, bad=True)
+        else:
+            yield name, TextContent.of(*texts)
+
+
+def _files(rows: Rows, column: str, kind: type[FileContent]) -> Iterator[tuple[str, Content | Finding]]:
     folder = rows.path.parent
     for i, value in enumerate(rows.columns[column]):
         name = safe_name(value) or f"{safe_name(rows.path.name)} row {i + 1}"
@@ -137,10 +154,10 @@ def _contents(rows: Rows, column: str) -> Iterator[tuple[str, Content | Finding]
             reason = f"no such file beside {safe_name(rows.path.name)}" if value else "the row names no file"
             yield name, Finding(name, "missing", "left out", reason, bad=True)
         else:
-            yield name, FileContent(path)
+            yield name, kind(path)
 
 
-def _cells(rows: Rows, column: str) -> Iterator[tuple[str, Content]]:
+def _cells(rows: Rows, column: str) -> Iterator[tuple[str, Content | Finding]]:
     cells = ParquetCells(rows.path, rows.pictures[column])
     paths = rows.columns.get(f"{column}.path", [""] * rows.count)
     width = len(str(rows.count))

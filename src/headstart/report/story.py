@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,7 @@ class Story:
                 "features": network.dim,
             },
             "cut": self.tuned.tried.cut if self.tuned else network.cut,
-            "preprocessing": asdict(network.preprocess),
+            "preprocessing": network.preprocess.record(),
             "engine": {"name": self.features.engine, "cosine": self.features.cosine},
             "head": {
                 "rung": self.shipped.name,

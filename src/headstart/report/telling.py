@@ -203,16 +203,20 @@ def _data(story: Story) -> p.DataFacts:
 
 def _made(story: Story, said: Mapping[str, Any]) -> p.Made:
     net, features, head = story.backbone, story.features, story.record()["head"]
-    pre = net.preprocess
-    size = f"{pre.size[0]} × {pre.size[1]}"
-    colours = f"mean {_numbers(pre.mean)}, std {_numbers(pre.std)}, RGB"
-    how = f"{pre.resize} to {pre.resize_to[0]}, centre {size}, {pre.interpolation}, {colours}"
     engine, *rest = features.engine.rsplit(" ", 1)
     check = f"least cosine with PyTorch fp32 {features.cosine:.5f}" + (f"; {features.note}" if features.note else "")
     stages = tuple(p.StageTime(name, seconds) for name, seconds in story.seconds.items())
     return p.Made(
         backbone=p.BackboneFacts(
-            net.name, net.licence, net.source, net.parameters, net.dim, net.cut, net.missing, how, net.weights
+            net.name,
+            net.licence,
+            net.source,
+            net.parameters,
+            net.dim,
+            net.cut,
+            net.missing,
+            net.preprocess.said(),
+            net.weights,
         ),
         head=f"{head['solver']}, {head['setting']}, temperature {head['temperature']:.2f}",
         engine=p.EngineFacts(engine, rest[0] if rest else "", "", check),
@@ -252,10 +256,6 @@ def _frozen(story: Story) -> str:
             hashes = f"{before[:16]}… before, {after[:16]}… after"
             said.append(f"trained {step.tried.cut}: what lies below has the same hash ({hashes})")
     return "; ".join(said)
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{v:.3g}" for v in values) + ")"
 
 
 def _use(story: Story, saved: Saved) -> p.Use:

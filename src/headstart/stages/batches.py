@@ -17,10 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.cache import Rows
+from headstart.ragged import pile
 from headstart.stages.split import Index
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 _AHEAD = 3  # batches that wait, for each worker
+_STRETCH = 16  # batches whose examples are sorted by size among themselves
 
 
 class Source(Protocol):
@@ -45,8 +47,8 @@ class Views:
 
     def train(self, index_B: Index, epoch: int) -> NDArray[Any]:
         drawn = [int(np.random.default_rng([self.seed, epoch, int(i)]).integers(len(self.views))) for i in index_B]
-        rows = [self.views[view].take(np.array([i])) for view, i in zip(drawn, index_B, strict=True)]
-        return np.concatenate(rows)
+        rows = [self.views[view].take(np.array([i]))[0] for view, i in zip(drawn, index_B, strict=True)]
+        return pile(rows)
 
     def clean(self, index_B: Index) -> NDArray[Any]:
         return self.views[0].take(index_B)
@@ -70,7 +72,7 @@ class Fly:
 
     def train(self, index_B: Index, epoch: int) -> NDArray[Any]:
         draws = [np.random.default_rng([self.seed, epoch, int(i)]) for i in index_B]
-        return np.stack([self.change(x, rng) for x, rng in zip(self.wide.take(index_B), draws, strict=True)])
+        return pile([self.change(x, rng) for x, rng in zip(self.wide.take(index_B), draws, strict=True)])
 
     def clean(self, index_B: Index) -> NDArray[Any]:
         return self.plain.take(index_B)
@@ -88,6 +90,7 @@ class Batches:
         seed: fixes the order.
         workers: threads that read ahead; 0 reads when asked.
         device: where batches go.
+        size_N: how long each of all examples is; batches are of like lengths. None where all are alike.
     """
 
     source: Source
@@ -97,6 +100,7 @@ class Batches:
     seed: int
     workers: int = 0
     device: str = "cpu"
+    size_N: Index | None = None
 
     @property
     def in_epoch(self) -> int:
@@ -105,7 +109,18 @@ class Batches:
 
     def order(self, epoch: int) -> Index:
         """Return the examples in the order of an epoch."""
-        return np.random.default_rng([self.seed, 0x0DE4, epoch]).permutation(self.rows)
+        rng = np.random.default_rng([self.seed, 0x0DE4, epoch])
+        order = rng.permutation(self.rows)
+        return order if self.size_N is None else self._alike(order, self.size_N, rng)
+
+    def _alike(self, order: Index, size_N: Index, rng: np.random.Generator) -> Index:
+        """Sort stretches of some batches by size, then mix the batches: little is filled up, much is left to chance."""
+        stretch = _STRETCH * self.size
+        parts = [order[at : at + stretch] for at in range(0, len(order), stretch)]
+        order = np.concatenate([part[np.argsort(size_N[part], kind="stable")] for part in parts])
+        full = self.in_epoch * min(self.size, len(order))
+        batches = order[:full].reshape(self.in_epoch, -1)
+        return np.concatenate([rng.permutation(batches).ravel(), order[full:]])
 
     def rows_of(self, step: int) -> tuple[Index, int]:
         """Return the examples of a batch and their epoch."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from headstart.backbones import lora
 from headstart.backbones.backbone import Backbone, unchanged, weights_digest
-from headstart.backbones.depth import Depth, depths
+from headstart.backbones.depths import Depth
 from headstart.checkpoints import read, write
 from headstart.errors import StoreError, UsageError
 from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
@@ -29,7 +29,7 @@ from headstart.stages.judge import Tried, gain
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.probe import Rung
-from headstart.stages.sources import Opened, example, open_at, source_at
+from headstart.stages.sources import Opened, open_at, source_at
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import ALPHAS, attempt, begun, between, model_at, ran
 from headstart.stages.tune import Recipe
@@ -81,7 +81,7 @@ def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
         left: seconds left for all of them; when none are, the rung in hand is given up, and that is written down.
     """
     backbone = deepcopy(ground.encoder.backbone)
-    places = {d.name: d for d in depths(backbone.trunk, example(backbone))}
+    places = {d.name: d for d in ground.encoder.task.depths(backbone)}
     origin = {n: t.clone() for n, t in backbone.trunk.state_dict().items()}
     head, below = ground.probe.head, ground.probe.rungs[-1]
     best = origin
@@ -234,7 +234,7 @@ def _head(start: str, linear: LinearHead, seed: int) -> LinearHead:
 
 def _batches(ground: Ground, plan: RungPlan, source: Source, rows: Index) -> Batches:
     size = min(plan.batch, len(rows))
-    return Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device)
+    return Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N)
 
 
 def _recipe(ground: Ground, plan: RungPlan, rate: float, rows: Index) -> Recipe:

@@ -19,6 +19,7 @@ from headstart.data.examples import Content
 from headstart.data.pixels import decoding_thread
 from headstart.errors import DataError
 from headstart.progress import Track
+from headstart.ragged import pile
 
 Load = Callable[[bytes], Array]
 SAMPLE = 8
@@ -29,11 +30,16 @@ _AHEAD = 16  # decoded inputs waiting for the network, for each decoding thread:
 
 @dataclass(frozen=True)
 class Item:
-    """An example to encode: what it is called, the SHA-256 of its bytes, and the bytes."""
+    """An example to encode: what it is called, the SHA-256 of its bytes, the bytes, and how long it is to a network.
+
+    The size orders examples, so that those of like length are computed, stored and trained on together: any unit
+    serves. It is 0 where all are alike, as pictures are.
+    """
 
     name: str
     digest: str
     content: Content
+    size: int = 0
 
 
 class Unreadable(str):
@@ -106,7 +112,7 @@ def encode(
     building = clock() - start
     name = chosen.engine.name
     space = cache.open_space(root, key(name))
-    todo = [items[i] for i in cache.missing(space, digests)]
+    todo = sorted((items[i] for i in cache.missing(space, digests)), key=lambda item: item.size)
     with track("features", len(todo)) as advance:
         unread = _compute(todo, load, chosen.engine, space, advance, clock, threads)
     space = cache.open_space(root, key(name))
@@ -180,7 +186,7 @@ def _compute(
     with ThreadPoolExecutor(1) as writer:
 
         def flush() -> None:
-            features_ND = np.stack(rows) if rows else np.empty((0, 1), np.float32)
+            features_ND = pile(rows) if rows else np.empty((0, 1), np.float32)
             for earlier in writing:
                 earlier.result()
             writing[:] = [writer.submit(cache.append, space, tuple(digests), features_ND, dict(failed))]

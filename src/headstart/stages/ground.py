@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from headstart.encoder import Encoder
 from headstart.progress import Advance, Track
 from headstart.stages.encode import Item
@@ -53,6 +55,12 @@ class Ground:
     def classes(self) -> int:
         """K."""
         return len(self.probe.head.bias_K)
+
+    @property
+    def size_N(self) -> Index | None:
+        """How long each example is to a network; None where all are alike."""
+        size_N = np.asarray([item.size for item in self.items], np.intp)
+        return size_N if size_N.any() else None
 
     def watch(self, folder: Path, left: Callable[[], float], advance: Advance) -> Watch:
         """Return what goes on around the trainings of a folder; the log knows them by its name and theirs."""

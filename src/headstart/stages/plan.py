@@ -122,7 +122,15 @@ class Speed:
     guessed: bool = False
 
 
-def plan(speeds: Sequence[Speed], examples: int, folds: int, left: float, budget: float, why_less: str = "") -> Plan:
+def plan(
+    speeds: Sequence[Speed],
+    examples: int,
+    folds: int,
+    left: float,
+    budget: float,
+    why_less: str = "",
+    views: int = VIEWS,
+) -> Plan:
     """Choose what each rung does.
 
     Args:
@@ -132,8 +140,11 @@ def plan(speeds: Sequence[Speed], examples: int, folds: int, left: float, budget
         left: seconds that the rungs may take together.
         budget: seconds of the whole run.
         why_less: why `left` is less than the budget, for the reasons.
+        views: the most that are worth caching.
     """
-    ways = [[_rung(speed, examples, level, folds) for level in _levels(speed, examples, folds)] for speed in speeds]
+    ways = [
+        [_rung(speed, examples, level, folds, views) for level in _levels(speed, examples, folds)] for speed in speeds
+    ]
     chosen: dict[int, RungPlan] = {}
     untried: list[tuple[str, str]] = []
     for number, (speed, tries) in enumerate(zip(speeds, ways, strict=True)):
@@ -182,9 +193,9 @@ def _levels(speed: Speed, examples: int, folds: int) -> list[_Level]:
     return [_Level(*way) for way in ways]
 
 
-def _rung(speed: Speed, examples: int, level: _Level, folds: int) -> RungPlan:
+def _rung(speed: Speed, examples: int, level: _Level, folds: int, most: int) -> RungPlan:
     at_input = speed.share >= 1
-    views = 1 if at_input else level.views
+    views = 1 if at_input else min(most, level.views)
     passes = 2 if at_input else views  # of the data through what lies below
     inside = examples * (1 - 1 / folds) if folds > 1 else examples  # what a fold trains on; of one fold, at most all
     runs = level.folds * len(level.starts) * len(level.rates)

@@ -144,7 +144,7 @@ def _trained(
     """Return the model with its averaged weights, and how many steps were done before time was out."""
     model = random_model(ground, plan.low)
     size = min(plan.batch, len(rows))
-    batches = Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device)
+    batches = Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N)
     _, training = begun(model, Recipe(steps, rate, seed=ground.seed, decay=DECAY), batches, ground.classes)
     done = folder / f"step-{_DONE:08}.safetensors"
     try:

@@ -16,6 +16,7 @@ from headstart.backbones.backbone import Backbone, Saved
 from headstart.backbones.engine import Array
 from headstart.errors import ModelError, UsageError
 from headstart.heads.linear import LinearHead, softmax
+from headstart.ragged import pile
 from headstart.store import (
     file_digest,
     load_json,
@@ -125,7 +126,7 @@ def ship(
         weight_DK, bias_K = model.head.folded()
         saved.append(model.backbone.save(folder, model.labels, weight_DK, bias_K))
         _same(saved[0].library, run(saved[0].model, golden), logits_NK)
-        save_arrays(folder / GOLDEN, {"inputs": np.stack(list(golden)), "logits": logits_NK.astype(np.float32)})
+        save_arrays(folder / GOLDEN, {"inputs": pile(golden), "logits": logits_NK.astype(np.float32)})
         _save_head(folder / HEAD, model.head)
         for name, data in others(saved[0]).items():
             save_bytes(folder / name, data)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import nn
 
 from headstart.backbones.backbone import Backbone, weights_digest
-from headstart.backbones.depth import Depth
+from headstart.backbones.depths import Depth
 from headstart.backbones.engine import Array, Chosen, Narrow, Plain, Recalled
 from headstart.cache import Rows
 from headstart.data.augment import View
@@ -58,7 +57,7 @@ def open_at(depth: Depth, backbone: Backbone, encoder: Encoder) -> Opened:
         backbone: the network that is trained.
         encoder: encodes with the pretrained network; gives task, precision, cache.
     """
-    if depth.cut is None:
+    if depth.at_input:
         return Opened(depth, encoder.task.network(backbone.trunk, backbone.preprocess), None, None)
     halves = depth.halves()
     half = replace(backbone, trunk=halves.trunk, cut=depth.name)
@@ -134,9 +133,3 @@ def _rows(encoder: Encoder, items: Sequence[Item], rows: Index, track: Track, cl
     place_N2 = np.full((len(items), 2), len(few.blocks), np.intp)  # of the others, a place that is not there
     place_N2[rows] = few.place_N2
     return Rows(few.blocks, place_N2)
-
-
-def example(backbone: Backbone) -> torch.Tensor:
-    """Return a black picture_13HW of a network's size, where the network is: an engine may have moved it."""
-    device = next((p.device for p in backbone.trunk.parameters()), None)
-    return torch.zeros(1, 3, *backbone.preprocess.size, device=device)

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from headstart.backbones import lora
-from headstart.backbones.depth import Depth, depths
+from headstart.backbones.depths import Depth
 from headstart.backbones.engine import Array
 from headstart.encoder import Encoder
 from headstart.errors import BackboneError
 from headstart.heads.top import plain_head
+from headstart.ragged import pile
 from headstart.stages.plan import BATCH, Speed
-from headstart.stages.sources import Opened, example, open_at
+from headstart.stages.sources import Opened, open_at
 from headstart.stages.trial import begun, model_at
 from headstart.stages.tune import Recipe
 
@@ -45,7 +46,7 @@ def speeds(
     decoding = _timed(lambda: [encoder.load(read()) for read in contents], clock) / len(inputs) / encoder.threads
     attention = lora.has_attention(backbone.trunk) and lora.available()
     before: Speed | None = None
-    for number, depth in enumerate(depths(backbone.trunk, example(backbone))):
+    for number, depth in enumerate(encoder.task.depths(backbone)):
         rank = LORA_RANK if attention and number else 0  # the last blocks are cheap enough to be trained whole
         guess = before.step * depth.share / before.share if before else 0.0
         if before and guess * examples * 4 > HOPELESS * left:
@@ -72,7 +73,7 @@ def _speed(
             adapted = lora.adapt(opened.body, rank, 0, opened.shared)
         except BackboneError:  # attention made of convolutions
             rank = 0
-    x_B = np.stack([activations[i % len(activations)] for i in range(BATCH)])
+    x_B = pile([activations[i % len(activations)] for i in range(BATCH)])
     steps = {low: step_seconds(opened.body, x_B, low, device, clock) for low in precisions(device)}
     if adapted:
         adapted.merge()

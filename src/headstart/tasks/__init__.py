@@ -1,20 +1,30 @@
 """The tasks: a literal table."""
 
+from headstart.data.examples import Kind
 from headstart.errors import UsageError
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 from headstart.tasks.task import Task
+from headstart.tasks.text_classification import TEXT_CLASSIFICATION
 
-TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION,)}
+TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION)}
 
 
 def task_named(name: str) -> Task:
-    """Return a task by name; `auto` is the only one there is so far.
+    """Return a task by name.
 
     Raises:
         UsageError: there is none of this name.
     """
-    if name == "auto":
-        return IMAGE_CLASSIFICATION
     if name not in TASKS:
         raise UsageError(f"There is no task called {name!r}.", hint=f"One of auto, {', '.join(TASKS)}.")
     return TASKS[name]
+
+
+def kind_asked(name: str) -> Kind | None:
+    """Return what kind of examples a task takes; None for `auto`: what the data are decides."""
+    return None if name == "auto" else task_named(name).kind
+
+
+def task_for(name: str, kind: Kind) -> Task:
+    """Return the task of this name; of `auto`, the first that takes this kind of examples."""
+    return next(task for task in TASKS.values() if task.kind == kind) if name == "auto" else task_named(name)

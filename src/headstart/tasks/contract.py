@@ -21,9 +21,8 @@ from headstart.data.examples import Content
 from headstart.encoder import encoder
 from headstart.options import Options
 from headstart.pipeline import Result, fit
-from headstart.prepare import gather
+from headstart.prepare import gather, items_of
 from headstart.progress import Advance, Track, quiet
-from headstart.stages.encode import Item
 from headstart.tasks import TASKS
 from headstart.tasks.task import Task
 
@@ -65,7 +64,7 @@ class Trial:
 
     def inputs(self) -> list[Content]:
         """Return the first few examples."""
-        return [e.content for e in gather(self.options(""), self.task, quiet).examples.items[:_INPUTS]]
+        return [e.content for e in gather(self.options(""), quiet)[1].examples.items[:_INPUTS]]
 
 
 def check_task(task: Task, data: Path, folder: Path, backbone: str = "auto") -> None:
@@ -136,10 +135,8 @@ def resumes(trial: Trial) -> None:
     with _in_the_table(trial.task):
         whole = trial.fit("whole")
         options = trial.options("resumed")
-        checked = gather(options, trial.task, quiet)
-        items = [
-            Item(e.name, digest, e.content) for e, digest in zip(checked.examples.items, checked.digests, strict=True)
-        ]
+        checked = gather(options, quiet)[1]
+        items = items_of(checked, trial.task.size)
         half = encoder(trial.task, trial.task.backbone(trial.backbone), root=Path(options.cache))
         half.encode(items[::2], quiet, lambda: 0.0)
         try:

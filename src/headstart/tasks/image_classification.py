@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones.backbone import Backbone, from_pixels
+from headstart.backbones.backbone import Backbone, from_pixels, pixels
+from headstart.backbones.depths import Depth
 from headstart.backbones.images import open_image_backbone
 from headstart.data.augment import View, augment, load_view, wide
+from headstart.data.examples import FileContent
 from headstart.data.pictures import inspect_picture
 from headstart.data.pixels import load_pixels
 from headstart.metrics import labels
@@ -22,19 +25,25 @@ _THUMBNAIL = 192
 
 
 def _load(backbone: Backbone) -> Load:
-    return partial(load_pixels, preprocess=backbone.preprocess)
+    return partial(load_pixels, preprocess=pixels(backbone))
 
 
 def _view(backbone: Backbone, view: View) -> Load:
-    return partial(load_view, preprocess=backbone.preprocess, view=view)
+    return partial(load_view, preprocess=pixels(backbone), view=view)
 
 
 def _wide(backbone: Backbone) -> Load:
-    return partial(load_pixels, preprocess=wide(backbone.preprocess))
+    return partial(load_pixels, preprocess=wide(pixels(backbone)))
 
 
 def _change(backbone: Backbone) -> Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]:
-    return lambda pixels_3HW, rng: augment(pixels_3HW, backbone.preprocess.size, rng)
+    return lambda pixels_3HW, rng: augment(pixels_3HW, pixels(backbone).size, rng)
+
+
+def _depths(backbone: Backbone) -> tuple[Depth, ...]:
+    from headstart.backbones.depth import image_depths
+
+    return image_depths(backbone)
 
 
 def thumbnail(data: bytes) -> str:
@@ -55,10 +64,15 @@ def thumbnail(data: bytes) -> str:
 IMAGE_CLASSIFICATION = Task(
     name="image-classification",
     noun="picture",
+    kind="picture",
     inspect=inspect_picture,
     backbone=open_image_backbone,
     load=_load,
-    augment=Augment(_view, _wide, _change),
+    size=lambda _: 0,
+    batch=1,
+    depths=_depths,
+    given=lambda path: FileContent(Path(path)),
+    augment=Augment(_view, _wide, _change, views=8),
     network=from_pixels,
     scoring=Scoring(
         read=labels.Labelled.of,

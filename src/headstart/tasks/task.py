@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.depths import Depth
 from headstart.data.augment import View
 from headstart.data.check import Inspect
+from headstart.data.examples import Content, Kind
 from headstart.metrics.labels import Labelled
 
 
@@ -51,11 +54,13 @@ class Augment:
         view: (backbone, view) -> the function that makes its inputs, the same at every call.
         wide: backbone -> the function that makes what `change` varies.
         change: backbone -> (what `wide` made, generator) -> input.
+        views: how many views are worth caching; 1 where there is only the example as it is.
     """
 
     view: Callable[[Backbone, View], Load]
     wide: Callable[[Backbone], Load]
     change: Callable[[Backbone], Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]]
+    views: int
 
 
 @dataclass(frozen=True)
@@ -67,22 +72,35 @@ class Task:
         noun: what one example is called.
         inspect: looks at one example before anything is trained.
         backbone: opens a pretrained network by what the user wrote.
+        kind: what its examples are, as readers tell it.
         load: a backbone -> the function that makes its inputs.
+        size: how long an example is to a network, in any unit; 0 where all are alike.
+        batch: how many inputs of one shape an engine on a CPU takes at a time.
+        depths: a backbone -> the places to train from, shallowest first.
+        given: what a user writes or hands over for one example -> its content.
         augment: how inputs are varied for training.
         network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them
             itself.
         scoring: how predictions are scored.
         draw: bytes of an example -> how the report shows it, a data URI.
         endings: file endings that a folder given to `predict` is searched for.
+        remark: (backbone, bytes of an example) -> what is lost of it on its way into the network, empty where nothing
+            is; None where nothing ever is.
     """
 
     name: str
     noun: str
     inspect: Inspect
     backbone: Callable[[str], Backbone]
+    kind: Kind
     load: Callable[[Backbone], Load]
+    size: Callable[[Content], int]
+    batch: int
+    depths: Callable[[Backbone], tuple[Depth, ...]]
+    given: Callable[[str | Path], Content]
     augment: Augment
     network: Callable[[Any, Any], Any]
     scoring: Scoring
     draw: Callable[[bytes], str]
     endings: Sequence[str]
+    remark: Callable[[Backbone, bytes], str] | None = None

@@ -1,0 +1,87 @@
+"""Text classification and sentiment: one label a text, or a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.depths import Depth
+from headstart.backbones.texts import open_text_backbone
+from headstart.backbones.tokens import Tokens
+from headstart.data.augment import View
+from headstart.data.examples import Content
+from headstart.data.texts import TextContent, TextFile, inspect_text
+from headstart.metrics import labels
+from headstart.tasks.task import Augment, Load, Scoring, Task
+
+
+def _tokens(backbone: Backbone) -> Tokens:
+    assert isinstance(backbone.preprocess, Tokens)
+    return backbone.preprocess
+
+
+def _load(backbone: Backbone) -> Load:
+    return _tokens(backbone).load
+
+
+def _view(backbone: Backbone, view: View) -> Load:
+    return _load(backbone)
+
+
+def _change(backbone: Backbone) -> Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]:
+    return lambda tokens_L2, rng: tokens_L2
+
+
+def _depths(backbone: Backbone) -> tuple[Depth, ...]:
+    from headstart.backbones.encoder import depths
+
+    return depths(backbone.trunk)
+
+
+def _length(content: Content) -> int:
+    try:
+        return len(content.read())
+    except OSError:
+        return 0
+
+
+def _given(text: str | Path) -> Content:
+    return TextFile(text) if isinstance(text, Path) else TextContent.of(text)
+
+
+def _cut_off(backbone: Backbone, data: bytes) -> str:
+    fed = _tokens(backbone)
+    lost = fed.lost(data)
+    said = f"longer than the network reads: {lost} of its tokens, after the first {fed.length}, are cut off"
+    return said if lost else ""
+
+
+TEXT_CLASSIFICATION = Task(
+    name="text-classification",
+    noun="text",
+    kind="text",
+    inspect=inspect_text,
+    backbone=open_text_backbone,
+    load=_load,
+    size=_length,
+    batch=8,
+    depths=_depths,
+    given=_given,
+    augment=Augment(_view, _load, _change, views=1),
+    network=lambda network, _: network,
+    scoring=Scoring(
+        read=labels.Labelled.of,
+        score=labels.scores,
+        explained=labels.EXPLAINED,
+        shares=labels.SHARES,
+        lower=("log loss", "calibration error"),
+    ),
+    draw=lambda _: "",
+    endings=(".txt",),
+    remark=_cut_off,
+)
