@@ -60,7 +60,7 @@ def plain_loop(backbone: Backbone, files: Sequence[Path], workers: int) -> float
 
 def measure(folder: str, backbone_name: str, precision: Any, repeat: int) -> dict[str, Any]:
     """Measure everything once, in one process."""
-    task = task_named("auto")
+    task = task_named("image-classification")
     backbone = task.backbone(backbone_name)
     files = photos(folder)
     load = task.load(backbone)

@@ -87,7 +87,7 @@ def layered(model: Network, lowest: float, highest: float) -> Iterator[dict[str,
 
 def recipe(data: Path, backbone_name: str, epochs: int, seed: int) -> tuple[float, float]:
     """Return the recipe's accuracy on val/ and the seconds of its training."""
-    backbone = task_named("auto").backbone(backbone_name)
+    backbone = task_named("image-classification").backbone(backbone_name)
     torch.manual_seed(seed)
     train, valid = loaders(data, backbone.preprocess, seed)
     model = Network(backbone.trunk.requires_grad_(True), backbone.dim, len(train.dataset.classes))

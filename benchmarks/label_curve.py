@@ -31,7 +31,7 @@ from headstart.stages.split import Index
 from headstart.tasks import task_named
 
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}  # by number of seeds
-TASK = task_named("auto")
+TASK = task_named("image-classification")
 
 
 def features(checked: Checked, backbone: Backbone) -> Floats:

@@ -7,6 +7,7 @@ from scratch came to, and for each tuned rung the best held-out log loss from th
     python -m benchmarks.ladder hymenoptera --budget 5m --seeds 5     30 min on two cores
     python -m benchmarks.ladder amazon-webcam --budget 5m             30 min
     python -m benchmarks.ladder platelets --budget 5m                 30 min
+    python -m benchmarks.ladder sst2 --budget 15m --seeds 1           17 min; trec, banking77: --budget 10m
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def data_words(name: str, folder: Path) -> list[str]:
         "webcam": lambda: [str(office / "webcam")],
         "platelets": lambda: [str(patches.write(folder / "platelets"))],
     }
+    if name in ("sst2", "trec", "banking77"):
+        return [str(SHARED / name)]
     return known[name]() if name in known else [name]
 
 

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         total, stages = cold_fit(given.data, given.backbone, Path(folder))
     files = photos(given.data)
-    plain = min(plain_loop(task_named("auto").backbone(given.backbone), files, w) for w in (0, 2))
+    plain = min(plain_loop(task_named("image-classification").backbone(given.backbone), files, w) for w in (0, 2))
     figures = {
         "photos": len(files),
         "importing torch and timm, seconds": imports,

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.depth import Depth, depths
+from headstart.backbones.depth import image_depths
+from headstart.backbones.depths import Depth
 from headstart.data.examples import CellContent
 from headstart.options import Options, Stopwatch
 from headstart.pipeline import Base, begin
@@ -26,7 +27,6 @@ from headstart.stages.climb import Climbed, climb
 from headstart.stages.encode import Item
 from headstart.stages.ground import Ground
 from headstart.stages.plan import Plan, RungPlan
-from headstart.stages.sources import example
 from headstart.stages.tune import Row
 from tiny import photos, timm_folder
 
@@ -120,7 +120,7 @@ def ground(base: Base, folder: Path, around: Around | None = None, workers: int 
 
 def depths_of(backbone: Backbone) -> dict[str, Depth]:
     """The places to train from by their names, shallowest first."""
-    return {depth.name: depth for depth in depths(backbone.trunk, example(backbone))}
+    return {depth.name: depth for depth in image_depths(backbone)}
 
 
 def places(backbone: Backbone) -> list[str]:

@@ -27,6 +27,9 @@ FENCE = re.compile(r"^```[ ]*([\w+-]*)[^\n]*\n(.*?)^```[ ]*$", re.MULTILINE | re
 NOT_RUN = re.compile(r"<!-- not run: (\S[^\n]*) -->\s*\Z")
 SHELL = {"bash", "sh", "shell", "console"}
 KNOWN = {"python", "text", "json", "csv", "yaml", *SHELL}
+WORDS = {"good": ("wonderful", "a joy to see", "funny and moving"), "bad": ("dull", "a waste of time", "awful")}
+THINGS = ("film", "cast", "ending", "music")
+HOW = ("from start to end", "for me and for my friends", "I must say")
 CLASSES = {"ant": True, "bee": False}
 
 
@@ -84,6 +87,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     picture(root / path, upright, rng)
                     if folder == "photos":
                         table.writerow([path.as_posix(), label])
+    with (root / "reviews.csv").open("w", newline="") as handle:
+        table = csv.writer(handle)
+        table.writerow(["review", "sentiment"])
+        for label, words in WORDS.items():
+            for i in range(12):
+                table.writerow([f"The {THINGS[i % 4]} was {words[i % 3]} {HOW[i // 4]}.", label])
     for name in ("new.jpg", "new/1.jpg", "new/2.jpg"):
         picture(root / name, CLASSES["ant"], rng)
     torch.manual_seed(0)

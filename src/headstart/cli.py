@@ -11,38 +11,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from headstart import __version__
-from headstart.console import print_json, say, table, table_of_rungs, tell_findings, wait
+from headstart.commands import backbones, check, evaluate, predict, report
+from headstart.console import print_json, say, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
+from headstart.flags import CACHE, JSON, columns
 from headstart.process import wait_asleep
 
 _STARTED = time.perf_counter()
 _BACKBONE = (
-    "auto (EfficientNet-lite0, needs no network), a timm name, a folder, ARCHITECTURE@WEIGHTS, or owner/name on a hub."
+    "auto (EfficientNet-lite0 for pictures, all-MiniLM-L6-v2 for texts: both need no network), a timm name, a folder, "
+    "ARCHITECTURE@WEIGHTS, or a name on the Hugging Face hub."
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-_COLUMNS = (
-    click.option("--content", default="", metavar="COLUMN", help="The column of a table that holds the paths."),
-    click.option("--label", default="", metavar="COLUMN", help="The column of a table that holds the labels."),
-)
-_CACHE = click.option(
-    "--cache",
-    default="",
-    metavar="DIR",
-    help="Folder of the feature cache; else $HEADSTART_CACHE, else the platform's.",
-)
-
-
-def _columns(command: Callable[..., None]) -> Callable[..., None]:
-    for option in _COLUMNS:
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -54,20 +38,28 @@ def cli() -> None:
     headstart demo                     see it work on pictures that come with it
     headstart check photos/            what is wrong with my data?
     headstart fit photos/              a model, a report, a folder to keep
+    headstart fit reviews.csv          the same for texts
     headstart predict MODEL new/*.jpg  what does it say of new pictures?
 
     photos/ holds a folder for each class, or train/ val/ test/ with such folders; or it is a table (CSV, TSV, JSONL,
-    Parquet) with a column of paths and one of labels.
+    Parquet) with a column of paths and one of labels. reviews.csv has a column of texts and one of labels; or give a
+    folder with train, dev and test tables, or one with a folder of .txt files for each class.
     """
 
 
 @cli.command()
 @click.argument("data")
 @click.option("--out", default="", metavar="DIR", help="The model folder.  [default: headstart-NAME]")
-@click.option("--task", default="auto", show_default=True, help="What to learn: image-classification.")
+@click.option(
+    "--task",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="What to learn: image-classification, text-classification; auto looks at the data.",
+)
 @click.option("--backbone", default="auto", show_default=True, metavar="NAME", help=_BACKBONE)
 @click.option("--test", default="", metavar="DATA", help="Further labelled data, judged once, at the end.")
-@_columns
+@columns
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Fixes everything that is drawn."
 )
@@ -104,8 +96,8 @@ def cli() -> None:
     type=click.IntRange(min=0),
     help="Threads that read batches ahead; they change no number.",
 )
-@_CACHE
-@_JSON
+@CACHE
+@JSON
 def fit(
     data: str, out: str, task: str, backbone: str, test: str, content: str, label: str, seed: int, precision: Any,
     budget: str, scratch: bool, labels_per_class: str, plan: str, plan_only: str, log: str, workers: int,
@@ -113,7 +105,7 @@ def fit(
 ) -> None:  # fmt: skip
     """Make a model of labelled DATA, and a report on it.
 
-    The pretrained network runs once over every picture (later runs find the features in the cache), and a linear head
+    The pretrained network runs once over every example (later runs find the features in the cache), and a linear head
     is fitted, its regularisation chosen by cross-validation: a model is there after seconds. Then the last stages are
     tuned, then deeper ones, as long as the budget lasts and each step is measurably better; and the same network is
     trained from random weights, to say what pretraining was worth. The result is judged on examples that nothing was
@@ -124,6 +116,7 @@ def fit(
     headstart fit photos/ --budget 20m
     headstart fit photos/ --budget 0                   # the linear head alone, in seconds
     headstart fit labels.csv --label species --out birds
+    headstart fit reviews.csv --text review --label stars
     headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
     headstart fit new/ --backbone headstart-photos     # go on from a model of yours
     """
@@ -150,157 +143,12 @@ def fit(
 
 
 @cli.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("inputs", nargs=-1)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file: .csv, .json or .jsonl.")
-@click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
-@_CACHE
-@_JSON
-def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: bool, cache: str, as_json: bool) -> None:
-    """Predict INPUTS with a MODEL folder: files, folders, globs; - or nothing reads paths from stdin.
-
-    What cannot be read is named on stderr and the rest goes on.
-
-    \b
-    headstart predict headstart-photos new/
-    ls *.jpg | headstart predict headstart-photos --json
-    """
-    wait("Loading the model …")
-    from headstart import predictions, predictor
-    from headstart.progress import bars
-
-    opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
-    paths = predictions.gather(inputs, opened.task.endings, sys.stdin)
-    said = []
-    with bars("predictions", len(paths)) as advance:
-        for each in opened.stream(paths):
-            said.append(each)
-            advance(1)
-    if output:
-        predictions.write(output, said)
-        say(f"{len(said)} predictions: {output}")
-    elif as_json:
-        print_json([p.record() for p in said])
-    else:
-        click.echo(predictions.as_csv(said), nl=False)
-    for bad in (p for p in said if p.error):
-        say(f"not predicted: {bad.name}: {bad.error}")
-    if said and all(p.error for p in said):
-        sys.exit(2)
-
-
-@cli.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data")
-@_columns
-@click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
-@_CACHE
-@_JSON
-def evaluate(model: Path, data: str, content: str, label: str, verify: bool, cache: str, as_json: bool) -> None:
-    """Score a MODEL folder on new labelled DATA: the report's measures, with intervals."""
-    wait("Loading the model …")
-    from headstart import evaluation, predictor
-    from headstart.progress import bars
-
-    opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
-    result = evaluation.evaluate(opened, data, content=content, label=label, track=bars)
-    tell_findings(result.findings)
-    if as_json:
-        print_json(result.record())
-        return
-    rows = [(m.name, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}") for m in result.measures]
-    table(f"{result.examples} examples", ("measure", "value", "95% interval"), rows)
-
-
-@cli.command()
-@click.argument("data")
-@_columns
-@_JSON
-def check(data: str, content: str, label: str, as_json: bool) -> None:
-    """Read and check labelled DATA without training: every file that is bad, odd or double, with the reason."""
-    from collections import Counter
-
-    from headstart.data.check import check as run
-    from headstart.data.check import inspected
-    from headstart.data.read import read
-    from headstart.errors import DataError
-    from headstart.progress import bars, quiet
-    from headstart.tasks import task_named
-
-    found, inspect = read(data, content or None, label or None), task_named("auto").inspect
-    refused: DataError | None = None
-    try:
-        examples = run(found, inspect, bars).examples
-    except DataError as error:  # which is told last: this command is there to list the reasons
-        examples, refused = inspected(found, inspect, quiet).examples, error
-    findings = [{"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason} for f in examples.findings]
-    counts = Counter((e.target, e.part) for e in examples.items)
-    if as_json:
-        classes = [{"class": c, "part": p, "examples": n} for (c, p), n in sorted(counts.items())]
-        usable = {"usable": refused is None, "refused": refused and refused.what}
-        counted = {"how": examples.how, **usable, "examples": len(examples)}
-        print_json({**counted, "classes": classes, "findings": findings})
-    else:
-        say(examples.how)
-        for finding in examples.findings:
-            click.echo(finding.line())
-        table(
-            f"{len(examples)} usable examples",
-            ("class", "part", "examples"),
-            [(c, p or "all", str(n)) for (c, p), n in sorted(counts.items())],
-        )
-    if refused:
-        raise refused
-
-
-@cli.command()
-@click.option("--folders", multiple=True, metavar="DIR", help="Also look for models in this folder.")
-@_JSON
-def backbones(folders: tuple[str, ...], as_json: bool) -> None:
-    """List the pretrained networks that can be used here and now, without a network connection."""
-    from headstart.backbones.catalog import usable
-
-    found = usable([Path(f) for f in folders])
-    if as_json:
-        print_json([entry.record() for entry in found])
-        return
-    rows = [(e.name, e.architecture, e.size, e.licence, e.source) for e in found]
-    table("usable here and now", ("backbone", "architecture", "parameters", "licence", "from"), rows)
-    say("With a network connection also any timm model name, and owner/name on the Hugging Face hub.")
-
-
-@cli.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
-@_JSON
-def report(model: Path, show: bool, as_json: bool) -> None:
-    """Show a MODEL folder's scores, and where its report is."""
-    from headstart.errors import ModelError
-    from headstart.store import load_json
-
-    if not (model / "scores.json").is_file():
-        raise ModelError(
-            f"{model} is not a model folder: it has no scores.json.",
-            hint="Give the folder that `headstart fit` made.",
-        )
-    scores = load_json(model / "scores.json")
-    path = (model / "report.html").resolve()
-    if as_json:
-        print_json({"report": str(path), **scores})
-    else:
-        table_of_rungs(scores)
-        say(f"Report: {path}")
-    if show:
-        click.launch(str(path))
-
-
-@cli.command()
 @click.option("--out", default="headstart-demo", show_default=True, metavar="DIR", help="The model folder.")
 @click.option(
     "--budget", default="1m", show_default=True, metavar="TIME", help="For the whole run; 0: the linear head."
 )
-@_CACHE
-@_JSON
+@CACHE
+@JSON
 def demo(out: str, budget: str, cache: str, as_json: bool) -> None:
     """Run the main job on real pictures that come with scikit-image; no network connection, no data of yours.
 
@@ -319,6 +167,9 @@ def demo(out: str, budget: str, cache: str, as_json: bool) -> None:
     table_of_rungs(result.scores)
     say(f"Open {result.folder}/report.html in a browser; predict with: headstart predict {result.folder} PICTURE")
 
+
+for command in (predict, evaluate, check, backbones, report):
+    cli.add_command(command)
 
 _asked: list[int] = []
 

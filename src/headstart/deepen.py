@@ -17,6 +17,7 @@ from headstart.stages.batches import Source
 from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
 from headstart.stages.ground import Ground
+from headstart.stages.pairs import FEW
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
 from headstart.stages.sources import inputs
@@ -71,7 +72,9 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
     views = ground.encoder.task.augment.views
-    return plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views)
+    by_pairs = ground.encoder.task.pairs and len(train) <= FEW * ground.classes
+    again = not ground.splits.given_valid
+    return plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs)
 
 
 def folds_once(ground: Ground) -> int:

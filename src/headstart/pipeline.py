@@ -23,6 +23,7 @@ from headstart.options import Options, Stopwatch
 from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
 from headstart.process import keep_freed
 from headstart.progress import Track, quiet
+from headstart.report.mistakes import PASSES, explained
 from headstart.report.story import Story
 from headstart.report.telling import model_card, page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
@@ -183,9 +184,10 @@ def deeper(
     """Plan and climb, or only plan."""
     options, clock, d = base.options, watch.clock, base.divided
     keep_freed()
+    items = items_of(base.data, base.task.size)
     ground = Ground(
-        base.encoder, items_of(base.data, base.task.size), d.target_N, d.splits, base.probe, base.task.scoring, options.seed,
-        run.folder, options.workers, device(), track, clock, log,
+        base.encoder, items, d.target_N, d.splits, base.probe, base.task.scoring, options.seed, run.folder,
+        options.workers, device(), track, clock, log,
     )  # fmt: skip
     budget = Budget(options.budget, watch.began, clock)
     reserve = set_aside(base, watch)
@@ -202,10 +204,11 @@ def deeper(
 
 
 def set_aside(base: Base, watch: Stopwatch) -> float:
-    """Return the seconds that the end of a run takes: the network over the judged examples, the report, saving."""
+    """Return the seconds that the end of a run takes: passes of judged examples, of mistakes, the report, saving."""
     seen = base.features.computed
     each = watch.seconds["encode"] / seen if seen >= 100 else SLOW
-    return RESERVE + 2 * watch.seconds.get("ship", 0.0) + each * len(base.divided.splits.judged)
+    passes = len(base.divided.splits.judged) + (PASSES if base.task.pieces else 0)
+    return RESERVE + 2 * watch.seconds.get("ship", 0.0) + each * passes
 
 
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
@@ -218,6 +221,9 @@ def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
             features, x_ND = _tuned(base, backbone, watch.clock)
         scores = base.judged(base.divided.splits, deep, lambda rows: x_ND[rows])
     story = replace(base.story(scores, watch), backbone=backbone, features=features, deep=deep, pretrained=pretrained)
+    if base.task.pieces:
+        with watch("explain"):
+            story = replace(story, moved=explained(story, replace(base.encoder, backbone=backbone)))
     said = _ship(story, base, backbone, watch)
     return Result(base.options.folder, said, base.divided.examples.findings)
 

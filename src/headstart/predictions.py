@@ -6,6 +6,7 @@ import csv
 import glob
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -16,10 +17,12 @@ from headstart.store import save_bytes
 
 
 def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list[str]:
-    """Return paths in the order given; a folder gives its files with these endings, sorted, without hidden ones.
+    """Return words in the order given; a folder gives its files with these endings, sorted, without hidden ones.
+
+    What a word stands for, a path or a text, the task knows.
 
     Args:
-        inputs: files, folders, globs; `-`, or nothing at all, stands for paths on stdin, one a line.
+        inputs: files, folders, globs, texts; `-`, or nothing at all, stands for those on stdin, one a line.
         endings: what is looked for in folders.
         stdin: where `-` reads from.
 
@@ -27,14 +30,14 @@ def gather(inputs: Sequence[str], endings: Sequence[str], stdin: TextIO) -> list
         UsageError: there is nothing to predict, or stdin was asked for and is a terminal.
     """
     if not inputs and stdin.isatty():
-        raise UsageError("There is nothing to predict.", hint="Give files, folders or globs, or paths on stdin.")
+        raise UsageError("There is nothing to predict.", hint="Give files, folders or globs, or one a line on stdin.")
     out: list[str] = []
     for given in inputs or ("-",):
         if given == "-":
             out += [line for line in stdin.read().split("\n") if line.strip()]
-        elif Path(given).is_dir():
+        elif os.path.isdir(given):  # noqa: PTH112 - Path.is_dir raises at texts that are too long for a name
             out += _inside(Path(given), endings)
-        elif not Path(given).exists() and glob.has_magic(given):
+        elif glob.has_magic(given) and not os.path.exists(given):  # noqa: PTH110
             out += sorted(glob.glob(given, recursive=True)) or [given]  # noqa: PTH207 - the user's own pattern
         else:
             out.append(given)  # one that is not there gets a prediction that says so

@@ -80,7 +80,10 @@ class Predictor:
 
     def stream(self, inputs: Iterable[str | Path | Content | bytes]) -> Iterator[Prediction]:
         """As `predict`, one after another, with memory that does not grow."""
-        named = [(_name(i, each), self._content(each)) for i, each in enumerate(inputs)]
+        return self.named([(_name(i, each), self._content(each)) for i, each in enumerate(inputs)])
+
+    def named(self, named: Sequence[tuple[str, Content]]) -> Iterator[Prediction]:
+        """As `stream`, of contents and what they are called."""
         for (name, _), features in zip(named, self.encoder.stream([c for _, c in named]), strict=True):
             if isinstance(features, str):
                 yield Prediction(name, error=features)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from headstart.backbones.cut import cuts, trace
-from headstart.backbones.depth import EVERYTHING, SHARES, Depth, depths, work_above
+from headstart.backbones.depth import depths, work_above
+from headstart.backbones.depths import EVERYTHING, SHARES, Depth
 from headstart.errors import BackboneError
 
 EXAMPLE = torch.zeros(1, 3, 8, 8)

@@ -22,15 +22,14 @@ from headstart.backbones import engine as engines
 from headstart.backbones.engine import (
     Chosen,
     Narrow,
-    OpenVinoEngine,
     Plain,
     Recalled,
     TorchEngine,
     choose,
     least_cosine,
     recalled,
-    to_openvino,
 )
+from headstart.backbones.from_openvino import OpenVinoEngine, to_openvino
 from headstart.errors import EngineError, UsageError
 
 Pictures = list[NDArray[Any]]
@@ -443,9 +442,9 @@ def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
     code = """
         import sys
         import torch
-        from headstart.backbones import engine
-        engine.to_openvino(torch.nn.Linear(2, 2).eval(), torch.zeros(1, 2))
-        assert engine.native_bf16() in (True, False)
+        from headstart.backbones import from_openvino
+        from_openvino.to_openvino(torch.nn.Linear(2, 2).eval(), torch.zeros(1, 2))
+        assert from_openvino.native_bf16() in (True, False)
         assert sys.modules["openvino_telemetry"] is None
     """
     at_home = {**tiny.environment(), "HOME": str(tmp_path)}

@@ -29,7 +29,7 @@ from climb_samples import (
 )
 from headstart.backbones import lora
 from headstart.backbones.backbone import weights_digest
-from headstart.backbones.depth import EVERYTHING
+from headstart.backbones.depths import EVERYTHING
 from headstart.errors import FrozenError, UsageError
 from headstart.heads.linear import fit_temperature, log_loss_N, softmax
 from headstart.heads.top import fresh_head

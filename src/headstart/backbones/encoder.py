@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from headstart.backbones.depths import EVERYTHING, SHARES, Depth
+from headstart.backbones.depths import SHARES, Depth
+from headstart.backbones.tokens import STEP
 from headstart.errors import BackboneError
 
 MEAN, FIRST, OWN = "mean", "first", "own"
@@ -79,11 +80,15 @@ def _arguments(kind: type) -> set[str]:
 
 
 def shortened(rows_NL: torch.Tensor) -> torch.Tensor:
-    """Leave away the end that none of the rows fills; in a trace, where lengths are not known yet, nothing."""
+    """Leave away the end that none of the rows fills; in a trace, where lengths are not known yet, nothing.
+
+    To a length that inputs have: what a text gives must not depend on how long its neighbours of one shape are.
+    """
     if torch._C._get_tracing_state() is not None:
         return rows_NL
     there_L = (rows_NL != 0).any(-1).any(0)
-    return rows_NL[:, : max(1, int(there_L.nonzero().max()) + 1)] if bool(there_L.any()) else rows_NL[:, :1]
+    longest = int(there_L.nonzero().max()) + 1 if bool(there_L.any()) else 1
+    return rows_NL[:, : -(-longest // STEP) * STEP]
 
 
 class Below(nn.Module):
@@ -97,23 +102,42 @@ class Below(nn.Module):
         return hidden_states(self.network, shortened(tokens_NL2))
 
 
+class _Reached(Exception):
+    """The first layer was reached: what it is given is what was wanted."""
+
+    def __init__(self, hidden_NLD: torch.Tensor) -> None:
+        super().__init__()
+        self.hidden_NLD = hidden_NLD
+
+
+def _reached(hidden_NLD: torch.Tensor, *_: Any, **__: Any) -> None:
+    raise _Reached(hidden_NLD)
+
+
+def _hollow(layer: nn.Module) -> nn.Module:
+    """Return a layer that looks like another one, has no weights, and ends the run at what it is given."""
+    made = copy.copy(layer)
+    made._modules, made._parameters, made._buffers = {}, {}, {}
+    made.forward = _reached
+    return made
+
+
 class Embedding(nn.Module):
     """tokens_NL2 -> hidden_NLD: what the first layer is given. Some encoders cannot run without any layer."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        path = blocks(network)
+        first = next(network.get_submodule(path).children())
+        self.network = with_module(network, path, nn.ModuleList([_hollow(first)]))
 
     def forward(self, tokens_NL2: torch.Tensor) -> torch.Tensor:
         tokens_NL2 = shortened(tokens_NL2)
-        kept: list[torch.Tensor] = []
-        layer = next(self.network.get_submodule(blocks(self.network)).children())
-        hook = layer.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
         try:
             self.network(**given(self.network, tokens_NL2))
-        finally:
-            hook.remove()
-        return kept[0] * (tokens_NL2[..., 1] > 0).unsqueeze(-1)
+        except _Reached as reached:
+            return reached.hidden_NLD * (tokens_NL2[..., 1] > 0).unsqueeze(-1)
+        raise BackboneError("This encoder runs past its first layer.", found=type(self.network).__name__)
 
 
 class _Entrance(nn.Module):
@@ -235,7 +259,7 @@ class Logits(nn.Module):
 
 @dataclass(frozen=True)
 class Halves:
-    """An encoder in two: `top(trunk(tokens_NL2))` is what the whole gives."""
+    """An encoder in two: `top(trunk(tokens_NL2))` is what the whole gives. `shared`: parameters that both read."""
 
     trunk: nn.Module
     top: nn.Module
@@ -245,20 +269,31 @@ class Halves:
 def split(encoding: Encoding, after: int) -> Halves:
     """Cut an encoder after so many layers; after 0, above its embeddings."""
     above = with_layers(encoding.network, slice(after, None))
-    top = Above(above, encoding.readout).eval()
-    if not after:
-        return Halves(Embedding(with_layers(encoding.network, slice(1))).eval(), top)
-    below = with_layers(encoding.network, slice(after))
+    below = with_layers(encoding.network, slice(after or 1))
     if isinstance(below._modules.get("final_norm"), nn.Module):
         below = with_module(below, "final_norm", nn.Identity())
-    return Halves(Below(below).eval(), top)
+    if "encoder.conv" in dict(above.named_modules()):  # some DeBERTas', which stands beside the first layer
+        above = with_module(above, "encoder.conv", None) if after else above
+        below = below if after else with_module(below, "encoder.conv", None)
+    return _halves(Below(below) if after else Embedding(below), Above(above, encoding.readout))
+
+
+def _halves(trunk: nn.Module, top: nn.Module) -> Halves:
+    """Return two halves; where attention knows of distances by weights that all layers read, both have these."""
+    below = {id(parameter) for parameter in trunk.parameters()}
+    shared = tuple(name for name, parameter in top.named_parameters() if id(parameter) in below)
+    return Halves(trunk.eval(), top.eval(), shared)
 
 
 def depths(encoding: nn.Module, shares: Sequence[float] = SHARES) -> tuple[Depth, ...]:
-    """Return the places to train from: the last layers, more of them, all but the embeddings, everything."""
+    """Return the places to train from: the last layers, more of them, all of them.
+
+    The embeddings stay as they are: they are most of a small encoder's weights, and a few thousand texts hold few of
+    the words that they know.
+    """
     assert isinstance(encoding, Encoding)
     count = layer_count(encoding.network)
     places = dict.fromkeys(count - math.ceil(share * count) for share in shares)
     few = [(f"after layer {after}", (count - after) / count, after) for after in places if after > 0]
     ends = [*few, ("after the embeddings", 0.99, 0)]
-    return (*(Depth(n, s, partial(split, encoding, after)) for n, s, after in ends), Depth(EVERYTHING, 1.0))
+    return tuple(Depth(n, s, partial(split, encoding, after)) for n, s, after in ends)

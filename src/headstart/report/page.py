@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # those who describe a page find everything here
 from headstart.report.making import BackboneFacts as BackboneFacts
@@ -160,15 +160,33 @@ class Reliability:
     temperature: float | None = None
 
 
+class Piece(NamedTuple):
+    """Words of a text; by how much leaving them out lowers the probability of what was wrongly said, in -1..1.
+
+    Above zero they spoke for the wrong class, below zero against it. NaN or None stands for "not known".
+    """
+
+    words: str
+    weight: float | None = None
+
+
+Words = tuple[Piece, ...]
+"""A text, in pieces."""
+
+
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong prediction. `picture` is a data URI of a small JPEG, WebP or PNG (see `data_uri`), or empty."""
+    """A wrong prediction. `picture` is a data URI of a small JPEG, WebP or PNG (see `data_uri`), or empty.
+
+    `texts` holds what it is made of instead where it is a text, or a pair of them.
+    """
 
     name: str
     true: str
     predicted: str
     probability: float
     picture: str = ""
+    texts: tuple[Words, ...] = ()
 
     def __post_init__(self) -> None:
         if self.picture and not self.picture.startswith(_PICTURES):
@@ -195,7 +213,7 @@ class FindingLine:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the data are: `files` were seen, `bad` of them could not be used."""
+    """What the data are: `files` were seen, each a `noun`, `bad` of them could not be used."""
 
     how: str = ""
     parts: tuple[str, ...] = ()
@@ -203,6 +221,7 @@ class DataFacts:
     findings: tuple[FindingLine, ...] = ()
     files: int = 0
     bad: int = 0
+    noun: str = "file"
 
 
 @dataclass(frozen=True)
@@ -223,7 +242,10 @@ class Use:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report. `title` names the data, `verdict` is one sentence, `command` repeats the run."""
+    """A whole report. `title` names the data, `verdict` is one sentence, `command` repeats the run.
+
+    `weighed` says what else must be known of the weights that the words of mistakes have.
+    """
 
     title: str
     verdict: str
@@ -238,6 +260,7 @@ class Page:
     confusion: Confusion | None = None
     reliability: Reliability | None = None
     mistakes: tuple[Mistake, ...] = ()
+    weighed: str = ""
     data: DataFacts | None = None
     made: Made | None = None
     use: Use | None = None

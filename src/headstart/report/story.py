@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,10 @@ from headstart.tasks.task import Task
 if TYPE_CHECKING:
     from headstart.options import Options
 
-LIBRARIES = ("headstart", "torch", "torchvision", "timm", "transformers", "openvino", "pillow", "numpy")
+LIBRARIES = ("headstart", "torch", "torchvision", "timm", "transformers", "tokenizers", "openvino", "pillow", "numpy")
+
+Moved = Mapping[int, tuple[float, ...]]
+"""Rows of examples -> for each piece of theirs, how much it spoke for the class that was wrongly said."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Story:
     near: float
     deep: Deepened | None = None
     unfinished: bool = False
+    moved: Moved = field(default_factory=dict)
     pretrained: str = ""  # hash of the network that was not trained, as checked at the end
 
     @property

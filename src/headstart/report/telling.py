@@ -14,19 +14,15 @@ from headstart.deepen import value_text
 from headstart.metrics import labels as label_metrics
 from headstart.metrics.interval import Measure as Scored
 from headstart.report import page as p
+from headstart.report.mistakes import mistakes, read, weighed
 from headstart.report.story import Story, command, versions
 from headstart.stages.plan import RungPlan, ScratchPlan
 from headstart.stages.ship import FILES
 
-MISTAKES = 24
-FINDINGS = 500
-
 
 def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) -> p.Page:
     """Fill the report."""
-    scoring = story.task.scoring
-    truth = story.target_N[story.scores.rows]
-    data = scoring.read(story.scores.logits_NK, truth)
+    data = read(story)
     return p.Page(
         title=story.options.name,
         verdict=verdict(story),
@@ -42,7 +38,8 @@ def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) ->
             story.examples.classes, tuple(tuple(int(c) for c in row) for row in label_metrics.confusion(data))
         ),
         reliability=_reliability(story, data),
-        mistakes=_mistakes(story, data),
+        mistakes=mistakes(story, data),
+        weighed=weighed(story),
         data=_data(story),
         made=_made(story, said),
         use=_use(story, saved),
@@ -90,11 +87,12 @@ def caveats(story: Story) -> tuple[str, ...]:
         out.append(f"{len(rare)} class(es) have fewer than ten examples ({shown}): their scores mean little.")
     bad = sum(f.bad for f in story.examples.findings)
     if bad:
-        out.append(f"{bad} file(s) could not be used; they are named below.")
+        out.append(f"{bad} {story.task.noun}(s) could not be used; they are named below.")
     kinds = Counter(f.kind for f in story.examples.findings)
     if kinds["near-duplicate-across-parts"]:
         out.append(
-            "Some pictures are nearly the same in training and judged data (named below): the score may flatter."
+            f"Some {story.task.noun}s are nearly the same in training and judged data (named below): "
+            "the score may flatter."
         )
     if story.backbone.missing:
         out.append(
@@ -173,21 +171,6 @@ def _reliability(story: Story, data: label_metrics.Labelled) -> p.Reliability:
     return p.Reliability(shown, story.head.temperature)
 
 
-def _mistakes(story: Story, data: label_metrics.Labelled) -> tuple[p.Mistake, ...]:
-    wrong = np.flatnonzero(~data.right_N)
-    worst = wrong[np.argsort(-data.confidence_N[wrong], kind="stable")][:MISTAKES]
-    labels, out = story.examples.classes, []
-    for at in worst:
-        example = story.examples.items[int(story.scores.rows[at])]
-        try:
-            picture = story.task.draw(example.content.read())
-        except Exception:  # a picture that was there a minute ago: the report goes on without it
-            picture = ""
-        said, confidence = labels[int(data.guess_N[at])], float(data.confidence_N[at])
-        out.append(p.Mistake(example.name, example.target, said, confidence, picture))
-    return tuple(out)
-
-
 def _data(story: Story) -> p.DataFacts:
     items = story.examples.items
     parts = tuple(dict.fromkeys(e.part for e in items))
@@ -197,7 +180,13 @@ def _data(story: Story) -> p.DataFacts:
     lines = tuple(p.FindingLine(f.name, f.kind, f.severity, f.reason) for f in findings)
     bad = sum(f.bad for f in findings)
     return p.DataFacts(
-        story.examples.how, tuple(part or "all" for part in parts), classes, lines, len(items) + bad, bad
+        story.examples.how.removesuffix(".") + ".",
+        tuple(part or "all" for part in parts),
+        classes,
+        lines,
+        len(items) + bad,
+        bad,
+        story.task.noun,
     )
 
 
@@ -259,7 +248,8 @@ def _frozen(story: Story) -> str:
 
 
 def _use(story: Story, saved: Saved) -> p.Use:
-    with_us = f'import headstart\n\nmodel = headstart.load("{story.options.folder.name}")\nmodel.predict(["new.jpg"])'
+    opened = f'model = headstart.load("{story.options.folder.name}")'
+    with_us = f"import headstart\n\n{opened}\nmodel.predict([{story.task.sample}])"
     snippets = (
         p.Snippet("With headstart", with_us),
         p.Snippet(f"Without headstart, with {saved.library} alone (in the model folder)", saved.code),
@@ -302,5 +292,6 @@ Run inside this folder:
 {saved.code}
 ```
 
-`golden.safetensors` holds a few inputs (uint8 pixels, from the training data) and the logits that they must give.
+`golden.safetensors` holds a few inputs (from the training data, as the network takes them) and the logits that they
+must give.
 """

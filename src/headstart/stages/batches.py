@@ -116,10 +116,10 @@ class Batches:
     def _alike(self, order: Index, size_N: Index, rng: np.random.Generator) -> Index:
         """Sort stretches of some batches by size, then mix the batches: little is filled up, much is left to chance."""
         stretch = _STRETCH * self.size
-        parts = [order[at : at + stretch] for at in range(0, len(order), stretch)]
-        order = np.concatenate([part[np.argsort(size_N[part], kind="stable")] for part in parts])
-        full = self.in_epoch * min(self.size, len(order))
-        batches = order[:full].reshape(self.in_epoch, -1)
+        full = self.in_epoch * min(self.size, len(order))  # what is left out is left out by chance, not for its size
+        parts = [order[at : min(at + stretch, full)] for at in range(0, full, stretch)]
+        alike = np.concatenate([part[np.argsort(size_N[part], kind="stable")] for part in parts])
+        batches = alike.reshape(self.in_epoch, -1)
         return np.concatenate([rng.permutation(batches).ravel(), order[full:]])
 
     def rows_of(self, step: int) -> tuple[Index, int]:

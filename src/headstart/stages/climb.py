@@ -26,12 +26,13 @@ from headstart.heads.top import fresh_head
 from headstart.stages.batches import Batches, Source
 from headstart.stages.ground import Ground
 from headstart.stages.judge import Tried, gain
+from headstart.stages.levels import PAIRS
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.probe import Rung
 from headstart.stages.sources import Opened, open_at, source_at
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import ALPHAS, attempt, begun, between, model_at, ran
+from headstart.stages.trial import ALPHAS, attempt, begun, between, ended, model_at, ran, with_head
 from headstart.stages.tune import Recipe
 from headstart.store import load_json, save_json
 
@@ -73,7 +74,7 @@ class Climbed:
 
 
 def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
-    """Try the plan's rungs, shallowest first, until one is no better.
+    """Try the plan's rungs, shallowest first, until one gains nothing; one that gains within the noise is no end yet.
 
     Args:
         ground: what they stand on.
@@ -91,7 +92,7 @@ def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
         if rung.name not in places:
             raise UsageError(f"The plan's {rung.name!r} is no place of this network.", found=", ".join(places))
     for number, rung in enumerate(plan.rungs):
-        if steps and not steps[-1].tried.accepted:
+        if steps and steps[-1].tried.gain <= 0 and steps[-1].plan.starts != (PAIRS,):
             untried.append((rung.name, f"{steps[-1].tried.rung.name} was no better than what was there before"))
             continue
         folder = ground.folder / f"{number}-{rung.name}"
@@ -163,6 +164,11 @@ def _try(
     return Step(tried, plan, (before, unchanged(before, opened.digest()))), head
 
 
+def _kept(ground: Ground) -> bool:
+    """Whether what was compared ships, so that it must be kept."""
+    return bool(ground.splits.given_valid)
+
+
 def rows_of_folds(splits: Splits, folds: int) -> Index:
     """Return the fold of each held-out row of the first few folds."""
     return np.concatenate([np.full(len(held), i, np.intp) for i, (_, held) in enumerate(splits.folds[:folds])])
@@ -188,6 +194,7 @@ def _compared(
     folds = ground.splits.folds[: plan.folds]
     logits: list[NDArray[np.float64]] = []
     shares: dict[str, list[float]] = {}
+    by_pairs = plan.starts == (PAIRS,)
     total = sum(_recipe(ground, plan, rate, fit).steps for fit, _ in folds for _, rate, _ in _settings(plan))
     with ground.track(f"{plan.name}", total) as advance:
         watch = ground.watch(folder, left, advance)
@@ -200,7 +207,9 @@ def _compared(
                 model = model_at(opened.body, _head(start, linear, ground.seed), plan.low, ground.device)
                 batches = _batches(ground, plan, source, fit)
                 recipe = _recipe(ground, plan, rate, fit)
-                tried = attempt(model, recipe, batches, held, alphas, ground.classes, folder / name, watch)
+                tried = attempt(
+                    model, recipe, batches, held, alphas, ground.classes, folder / name, watch, _kept(ground), by_pairs
+                )
                 on_fold.append(tried.logits_AHK)
                 shares.setdefault(f"{start}-{rate:g}", []).append(tried.share)
             logits.append(np.concatenate(on_fold))
@@ -220,16 +229,16 @@ def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], ta
 
 
 def _title(plan: RungPlan) -> str:
-    how = f" by LoRA, rank {plan.lora}" if plan.lora else ""
+    how = f" by LoRA, rank {plan.lora}" if plan.lora else " by pairs" if plan.starts == (PAIRS,) else ""
     return f"{plan.name}{how}" if plan.name.startswith("everything") else f"layers {plan.name}{how}"
 
 
 def _said(start: str) -> str:
-    return {"linear": "from the linear head", "fresh": "from a fresh head"}[start]
+    return {"linear": "from the linear head", "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
 
 
 def _head(start: str, linear: LinearHead, seed: int) -> LinearHead:
-    return linear if start == "linear" else fresh_head(linear, seed)
+    return fresh_head(linear, seed) if start == "fresh" else linear
 
 
 def _batches(ground: Ground, plan: RungPlan, source: Source, rows: Index) -> Batches:
@@ -253,23 +262,29 @@ def _final(
     folder: Path,
     left: Callable[[], float],
 ) -> LinearHead:
-    """Train the chosen setting on all training examples and leave the network so; returns the head."""
+    """Train the chosen setting on all training examples and leave the network so; returns the head.
+
+    Where a validation set was given, the network that was compared on it ships: it costs nothing more, and is the one
+    that was measured.
+    """
     start, rate, alpha = [(s, r, a) for s, r, alphas in _settings(plan) for a in alphas][rung.best]
     rows, probe = ground.splits.train, ground.probe
     opened.body.load_state_dict(origin)
     model = model_at(opened.body, _head(start, probe.refit(rows), ground.seed), plan.low, ground.device)
     recipe = _recipe(ground, plan, rate, rows)
     batches = _batches(ground, plan, source, rows)
-    first, training = begun(model, recipe, batches, ground.classes)
+    by_pairs = start == PAIRS
+    first, training = begun(model, recipe, batches, ground.classes, by_pairs)
     done = folder / "final" / "step-99999999.safetensors"
     try:
-        training.use(read(done)[0])
+        training.use(ended(folder / f"fold0-{start}-{rate:g}", alpha) if _kept(ground) else read(done)[0])
     except StoreError:
         with ground.track(f"{plan.name}, all examples", recipe.steps) as advance:
             watch = ground.watch(folder, left, advance)
             stop = max(1, round(shares[f"{start}-{rate:g}"] * recipe.steps))
             ran(training, batches, folder / "final", watch, stop=stop)
-        training.use(between(first, training.average, alpha))
+        end = between(first, training.average, alpha)
+        training.use(with_head(training, batches, end, ground.classes) if by_pairs else end)
         write(folder / "final", 99999999, training.followed, {})
     model.eval()
     return model.head(rung.temperatures[rung.best])

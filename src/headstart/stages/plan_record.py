@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.errors import UsageError
+from headstart.stages.levels import PAIRS
 from headstart.stages.plan import STARTS, Plan, RungPlan, ScratchPlan
 
 
@@ -35,7 +36,8 @@ def from_record(record: Mapping[str, Any]) -> Plan:
 def _read_rung(record: Mapping[str, Any]) -> RungPlan:
     rung = RungPlan(**{**record, "starts": tuple(record["starts"]), "rates": tuple(float(r) for r in record["rates"])})
     wrong = _wrong(rung, ("views", "epochs", "batch", "folds"))
-    wrong += [f"start {s!r}" for s in rung.starts if s not in STARTS] + ["no starts"] * (not rung.starts)
+    wrong += ["pairs beside other starts"] * (PAIRS in rung.starts and len(rung.starts) > 1)
+    wrong += [f"start {s!r}" for s in rung.starts if s not in (*STARTS, PAIRS)] + ["no starts"] * (not rung.starts)
     wrong += [f"bottom {rung.bottom!r}"] * (not 0 < rung.bottom <= 1)
     wrong += [f"lora {rung.lora!r}"] * (type(rung.lora) is not int or rung.lora < 0)
     if wrong:

@@ -1,8 +1,8 @@
 """readout: of the ways to make a vector of what a network gives, the one with the best linear head, held out.
 
 Habit says the mean over the tokens after the last layer, or the first token; which is best depends on the network and
-on the data, and on cached features it costs a linear head each to know. All candidates stay settings of the linear head's
-rung, so that its score is corrected for this choice too.
+on the data, and on cached features it costs a linear head each to know. All candidates stay settings of the linear
+head's rung, so that its score is corrected for this choice too.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from headstart.stages.tune import Recipe
 HOPELESS = 3.0
 """A depth of which one epoch must take so many times what is left is not measured but estimated."""
 LORA_RANK = 8
+LORA_FROM = 60e6
+"""Parameters from which a transformer's deeper rungs are trained by LoRA: below, a laptop has the memory for AdamW's
+moments, and training the weights themselves takes as long."""
 Clock = Callable[[], float]
 
 
@@ -44,15 +48,17 @@ def speeds(
     backbone = deepcopy(encoder.backbone)
     inputs = [encoder.load(read()) for read in contents]
     decoding = _timed(lambda: [encoder.load(read()) for read in contents], clock) / len(inputs) / encoder.threads
-    attention = lora.has_attention(backbone.trunk) and lora.available()
+    attention = lora.has_attention(backbone.trunk)
+    adapting = attention and lora.available() and backbone.parameters >= LORA_FROM
     before: Speed | None = None
     for number, depth in enumerate(encoder.task.depths(backbone)):
-        rank = LORA_RANK if attention and number else 0  # the last blocks are cheap enough to be trained whole
+        rank = LORA_RANK if adapting and number else 0  # the last blocks are cheap enough to be trained whole
         guess = before.step * depth.share / before.share if before else 0.0
         if before and guess * examples * 4 > HOPELESS * left:
-            before = Speed(depth.name, depth.share, decoding, guess, before.low, rank, guessed=True)
+            before = Speed(depth.name, depth.share, decoding, guess, before.low, rank, True, attention)
         else:
-            before = _speed(depth, open_at(depth, backbone, encoder), inputs, decoding, rank, device, clock)
+            measured = _speed(depth, open_at(depth, backbone, encoder), inputs, decoding, rank, device, clock)
+            before = replace(measured, attention=attention)
         yield before
 
 

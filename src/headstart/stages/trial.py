@@ -14,13 +14,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import nn
 
+from headstart.checkpoints import read, write
 from headstart.heads.linear import log_loss_N
 from headstart.heads.top import Top, keep_statistics
 from headstart.progress import Advance
 from headstart.stages.batches import Batches, Source, tensor
 from headstart.stages.loops import Clock, Log, counted, logged, resume, saved, until_stale, within
+from headstart.stages.pairs import fit_head, pair_loss
 from headstart.stages.split import Index
-from headstart.stages.tune import Recipe, Tensors, Training, tune
+from headstart.stages.tune import Recipe, Tensors, Training, log_loss, tune
 from headstart.store import save_arrays
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
@@ -82,6 +84,8 @@ def attempt(
     classes: int,
     folder: Path,
     watch: Watch,
+    keep: bool = False,
+    by_pairs: bool = False,
 ) -> Tried:
     """Train a model and judge its candidates on held examples, or read what an earlier run found.
 
@@ -94,6 +98,8 @@ def attempt(
         classes: K.
         folder: of this training, for checkpoints and the result.
         watch: what goes on around it.
+        keep: whether start and end are kept, for `ended`.
+        by_pairs: whether pairs of examples teach it, and a head is fitted on what comes of that: see `pairs`.
 
     Raises:
         OutOfTime: no seconds are left.
@@ -106,7 +112,7 @@ def attempt(
     except (OSError, SafetensorError, KeyError):
         pass
     target_H = batches.target_N[held]
-    start, training = begun(model, recipe, batches, classes)
+    start, training = begun(model, recipe, batches, classes, by_pairs)
 
     def loss() -> float:
         now = {n: t.clone() for n, t in training.followed.items()}
@@ -115,13 +121,19 @@ def attempt(
         training.use(now)
         return value if np.isfinite(value) else float("inf")
 
-    ran(training, batches, folder, watch, loss)
+    ran(training, batches, folder, watch, None if by_pairs else loss)
     ends = [between(start, training.average, alpha) for alpha in alphas]
+    if by_pairs:
+        ends = [with_head(training, batches, end, classes) for end in ends]
     logits = []
     for end in ends:
         training.use(end)
         logits.append(logits_of(model, batches.source, held, batches.device))
     tried = Tried(np.stack(logits), training.step / recipe.steps)
+    if keep:
+        last = ends[-1] if by_pairs else training.average
+        tensors = {f"start.{n}": t for n, t in start.items()} | {f"end.{n}": t for n, t in last.items()}
+        write(folder / "ended", training.step, tensors, {})
     save_arrays(done, {"logits": tried.logits_AHK, "share": np.array([tried.share])})
     for spent in folder.glob("step-*.safetensors"):
         spent.unlink(missing_ok=True)
@@ -129,10 +141,36 @@ def attempt(
     return tried
 
 
-def begun(model: nn.Module, recipe: Recipe, batches: Batches, classes: int) -> tuple[Tensors, Training]:
+def ended(folder: Path, alpha: float) -> Tensors:
+    """Return the weights that a kept training came to, so far on the way from its start.
+
+    Raises:
+        StoreError: they are not there, or torn.
+    """
+    newest = max((folder / "ended").glob("step-*.safetensors"), default=folder / "ended")
+    tensors, _ = read(newest)
+    start, end = (
+        {n.removeprefix(kind): t for n, t in tensors.items() if n.startswith(kind)} for kind in ("start.", "end.")
+    )
+    return between(start, end, alpha)
+
+
+def with_head(training: Training, batches: Batches, end: Tensors, classes: int) -> Tensors:
+    """Return an end of a training by pairs with the head that is fitted on its features; the model is left so."""
+    training.use(end)
+    fit_head(training.model, batches.source, batches.rows, batches.target_N, classes, batches.device)  # type: ignore[arg-type]
+    return {n: t.clone() for n, t in training.followed.items()}
+
+
+def begun(
+    model: nn.Module, recipe: Recipe, batches: Batches, classes: int, by_pairs: bool = False
+) -> tuple[Tensors, Training]:
     """Return where a training starts, and the training."""
-    weight_K = class_weights(batches.target_N[batches.rows], classes)
-    training = Training(model, recipe, weight_K if weight_K is None else weight_K.to(batches.device))
+    if by_pairs:
+        training = Training(model, recipe, lambda top, x_B, target_B: pair_loss(top.features(x_B), target_B))
+    else:
+        weight_K = class_weights(batches.target_N[batches.rows], classes)
+        training = Training(model, recipe, log_loss(weight_K if weight_K is None else weight_K.to(batches.device)))
     return {n: t.clone() for n, t in training.followed.items()}, training
 
 

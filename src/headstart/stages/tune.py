@@ -8,7 +8,7 @@ are loops around it (see `loops`), not callbacks inside.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,14 @@ class Row:
     retries: int
 
 
+Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def log_loss(weight_K: torch.Tensor | None = None) -> Loss:
+    """Return the mean log loss of a model's logits, classes weighted."""
+    return lambda model, x_B, target_B: F.cross_entropy(model(x_B), target_B, weight_K)
+
+
 class Training:
     """A model with all that changes while it is trained. `kept` is the last good state; see `tune`.
 
@@ -70,11 +78,11 @@ class Training:
     Args:
         model: parameters that want a gradient are trained; BatchNorm statistics follow its training mode.
         recipe: the numbers.
-        weight_K: class weights of the loss, or None.
+        loss: (model, x_B..., target_B) -> what is made less.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, weight_K: torch.Tensor | None = None) -> None:
-        self.model, self.recipe, self.weight_K = model, recipe, weight_K
+    def __init__(self, model: nn.Module, recipe: Recipe, loss: Loss | None = None) -> None:
+        self.model, self.recipe, self.loss = model, recipe, loss or log_loss()
         groups = list(rates(model, recipe.rate, recipe.bottom))
         self.base = [rate for _, rate, _ in groups]
         settings = [{"params": p, "weight_decay": recipe.decay * matrix} for p, _, matrix in groups]
@@ -130,7 +138,7 @@ class Training:
             group["lr"] = base * now
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout, the same after a resume
-            loss = F.cross_entropy(self.model(x_B), target_B, self.weight_K)
+            loss = self.loss(self.model, x_B, target_B)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(list(self.trained.values()), self.recipe.clip)

@@ -72,6 +72,7 @@ IMAGE_CLASSIFICATION = Task(
     batch=1,
     depths=_depths,
     given=lambda path: FileContent(Path(path)),
+    inputs=lambda path: [(path, FileContent(Path(path)))],
     augment=Augment(_view, _wide, _change, views=8),
     network=from_pixels,
     scoring=Scoring(
@@ -82,5 +83,7 @@ IMAGE_CLASSIFICATION = Task(
         lower=("log loss", "calibration error"),
     ),
     draw=thumbnail,
+    pieces=None,
+    sample='"new.jpg"',
     endings=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jfif", ".mpo"),
 )

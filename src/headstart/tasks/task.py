@@ -5,7 +5,7 @@ Stages take what they need of it as arguments and never ask which task it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from headstart.data.augment import View
 from headstart.data.check import Inspect
 from headstart.data.examples import Content, Kind
 from headstart.metrics.labels import Labelled
+from headstart.report.pieces import Cut
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,18 @@ class Task:
         size: how long an example is to a network, in any unit; 0 where all are alike.
         batch: how many inputs of one shape an engine on a CPU takes at a time.
         depths: a backbone -> the places to train from, shallowest first.
-        given: what a user writes or hands over for one example -> its content.
+        given: what a user hands over for one example -> its content.
+        inputs: a word of `predict`'s command line -> the examples that it stands for, by name.
         augment: how inputs are varied for training.
         network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them
             itself.
         scoring: how predictions are scored.
-        draw: bytes of an example -> how the report shows it, a data URI.
+        draw: bytes of an example -> how the report shows it, a data URI; empty where it is no picture.
+        pieces: bytes of an example -> the words that the report shows it as, and it without each of them; None where
+            it has none.
+        sample: what a user hands over for one example, as Python has it.
         endings: file endings that a folder given to `predict` is searched for.
+        pairs: whether its networks are worth tuning by pairs of examples where labels are few.
         remark: (backbone, bytes of an example) -> what is lost of it on its way into the network, empty where nothing
             is; None where nothing ever is.
     """
@@ -98,9 +104,13 @@ class Task:
     batch: int
     depths: Callable[[Backbone], tuple[Depth, ...]]
     given: Callable[[str | Path], Content]
+    inputs: Callable[[str], Iterable[tuple[str, Content]]]
     augment: Augment
     network: Callable[[Any, Any], Any]
     scoring: Scoring
     draw: Callable[[bytes], str]
+    pieces: Callable[[bytes], Sequence[Cut]] | None
+    sample: str
     endings: Sequence[str]
     remark: Callable[[Backbone, bytes], str] | None = None
+    pairs: bool = False

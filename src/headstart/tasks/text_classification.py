@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,13 @@ from headstart.backbones.depths import Depth
 from headstart.backbones.texts import open_text_backbone
 from headstart.backbones.tokens import Tokens
 from headstart.data.augment import View
-from headstart.data.examples import Content
+from headstart.data.examples import Content, FileContent
+from headstart.data.roles import TEXT_SUFFIXES
+from headstart.data.rows import FORMATS
+from headstart.data.table import read_texts
 from headstart.data.texts import TextContent, TextFile, inspect_text
 from headstart.metrics import labels
+from headstart.report.pieces import cuts
 from headstart.tasks.task import Augment, Load, Scoring, Task
 
 
@@ -54,6 +59,16 @@ def _given(text: str | Path) -> Content:
     return TextFile(text) if isinstance(text, Path) else TextContent.of(text)
 
 
+def _inputs(word: str) -> Iterable[tuple[str, Content]]:
+    """A table stands for its rows, a file for its text, a file's name that is none for an error; else it is a text."""
+    known = PurePath(word).suffix.lower() in (*FORMATS, *TEXT_SUFFIXES)
+    if not os.path.isfile(word):  # noqa: PTH113 - Path.is_file raises at texts that are too long for a name
+        return [(word, FileContent(Path(word)) if known and " " not in word else TextContent.of(word))]
+    if PurePath(word).suffix.lower() in FORMATS:
+        return read_texts(Path(word))
+    return [(word, TextFile(Path(word)))]
+
+
 def _cut_off(backbone: Backbone, data: bytes) -> str:
     fed = _tokens(backbone)
     lost = fed.lost(data)
@@ -72,6 +87,7 @@ TEXT_CLASSIFICATION = Task(
     batch=8,
     depths=_depths,
     given=_given,
+    inputs=_inputs,
     augment=Augment(_view, _load, _change, views=1),
     network=lambda network, _: network,
     scoring=Scoring(
@@ -82,6 +98,9 @@ TEXT_CLASSIFICATION = Task(
         lower=("log loss", "calibration error"),
     ),
     draw=lambda _: "",
+    pieces=cuts,
+    sample='"A new text."',
     endings=(".txt",),
     remark=_cut_off,
+    pairs=True,
 )

@@ -1,0 +1,127 @@
+"""levels: the ways to spend time on a rung, richest first, and what each would cost, with the reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headstart.stages import pairs
+from headstart.stages.plan_values import RungPlan, Speed
+
+RATES = (3e-4, 1e-3, 3e-3)
+"""Of AdamW, for the head; lower layers get less."""
+DEEP_RATES = (1e-4, 3e-4, 1e-3)
+"""Where most of the weights themselves are trained. On patches of blood smears (see dev/LOG.md) the last stages did
+best with 1e-3, everything with 3e-4; with 1e-3 everything was no better than guessing."""
+DEEP = 0.5
+ATTENTION_RATES = (1e-4, 5e-5, 2e-4)
+"""Of a transformer's own weights, the one to take where there is time for one first."""
+STARTS = ("linear", "fresh")
+PAIRS = "pairs"
+BATCH = 32
+STEPS = 200
+EPOCHS = (4, 20)
+VIEWS = 8
+MARGIN = 1.15
+"""Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
+
+
+@dataclass(frozen=True)
+class Level:
+    folds: int
+    rates: tuple[float, ...]
+    starts: tuple[str, ...]
+    epochs: int
+    views: int
+    cut: str
+
+
+def levels(speed: Speed, examples: int, folds: int) -> list[Level]:
+    """Return the ways to spend time on a rung, richest first."""
+    low, high = EPOCHS
+    epochs = max(low, min(high, -(-STEPS * BATCH // max(1, examples))))
+    rates = DEEP_RATES if speed.share > DEEP and not speed.lora else RATES
+    middle = rates[1:2]
+    if speed.attention and not speed.lora:
+        rates, middle = ATTENTION_RATES, ATTENTION_RATES[:1]
+    few = max(low, epochs // 2)
+    ways = [
+        (folds, rates, STARTS, epochs, VIEWS, ""),
+        (folds, rates, STARTS, epochs, VIEWS // 2, "fewer views"),
+        (min(folds, 3), rates, STARTS, epochs, VIEWS // 2, "fewer views and folds"),
+        (min(folds, 3), rates, STARTS, few, VIEWS // 2, "fewer views, folds and epochs"),
+        (min(folds, 3), rates[:2], STARTS[:1], few, VIEWS // 2, "one start, fewer views, folds, epochs and rates"),
+        (min(folds, 3), middle, STARTS[:1], few, VIEWS // 2, "one start and rate, fewer views, folds and epochs"),
+        (min(folds, 2), middle, STARTS[:1], few, 2, "one start and rate, fewer views, folds and epochs"),
+        (1, middle, STARTS[:1], low, 2, "one start, rate and fold, few views and epochs"),
+        (1, middle, STARTS[:1], low // 2, 1, "one start, rate and fold, the fewest views and epochs"),
+    ]
+    return [Level(*way) for way in ways]
+
+
+def rung_plan(speed: Speed, examples: int, level: Level, folds: int, most: int, again: bool) -> RungPlan:
+    at_input = speed.share >= 1
+    views = 1 if at_input else min(most, level.views)
+    passes = 2 if at_input else views  # of the data through what lies below
+    inside = examples * (1 - 1 / folds) if folds > 1 else examples  # what a fold trains on; of one fold, at most all
+    runs = level.folds * len(level.starts) * len(level.rates)
+    judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
+    training = runs * (level.epochs * inside + judging) + again * level.epochs * examples
+    seconds = MARGIN * (passes * examples * speed.below + training * speed.step)
+    return RungPlan(
+        name=speed.name,
+        views=views,
+        epochs=level.epochs,
+        batch=min(BATCH, max(4, examples // 8)),
+        folds=level.folds,
+        starts=level.starts,
+        rates=level.rates,
+        bottom=round(0.1**speed.share, 2),
+        low=speed.low,
+        lora=speed.lora,
+        seconds=round(seconds, 1),
+        reasons=_reasons(speed, examples, level, runs),
+    )
+
+
+def pairs_plans(speed: Speed, examples: int, folds: int, again: bool) -> list[RungPlan]:
+    """Return the ways to tune all layers by pairs of examples, richest first; see `pairs`."""
+    size = min(BATCH, examples)
+    epochs = max(1, pairs.STEPS // max(1, examples // size))
+    ways = []
+    for count in dict.fromkeys((folds, min(folds, 3))):
+        inside = examples * (1 - 1 / folds) if folds > 1 else examples
+        training = count * (epochs * inside + examples) + again * epochs * examples
+        seconds = MARGIN * (examples * speed.below + training * speed.step)
+        why = {
+            "epochs": f"about {pairs.STEPS} steps, each on all pairs of a batch",
+            "folds": f"compared on texts not trained on; {count} short trainings and a last one",
+            "starts": "cosines of pairs are taught, then a head is fitted (SetFit)",
+            "seconds": f"measured speed, and {MARGIN - 1:.0%} more",
+        }
+        ways.append(
+            RungPlan(
+                speed.name, 1, epochs, size, count, (PAIRS,), pairs.RATES, 1.0, speed.low, 0, round(seconds, 1), why
+            )
+        )
+    return ways
+
+
+def _reasons(speed: Speed, examples: int, level: Level, runs: int) -> dict[str, str]:
+    less = f"the budget allows no more ({level.cut})" if level.cut else "the budget allows all that is usual"
+    how = (
+        "drawn anew each epoch" if speed.share >= 1 else f"{1000 * speed.below:.1f} ms a picture and view below the cut"
+    )
+    return {
+        "views": f"{how}; {less}",
+        "epochs": f"about {STEPS} steps in all for {examples} examples, {EPOCHS[0]} to {EPOCHS[1]} epochs; {less}",
+        "batch": f"{BATCH}, or an eighth of the examples",
+        "folds": f"settings are compared on pictures not trained on; {runs} short trainings and a last one",
+        "starts": "the linear head (LP-FT), and small random weights as its rival"
+        if len(level.starts) > 1
+        else "the linear head (LP-FT): no time for a rival",
+        "rates": "the learning rate matters most",
+        "bottom": f"{speed.share:.0%} of the network's work lies above the cut: 0.1 to that power",
+        "low": f"{1000 * speed.step:.1f} ms a picture and step, the faster of bfloat16 and float32 here",
+        "lora": "low-rank adapters (LoRA) of a transformer, merged at the end" if speed.lora else "no transformer",
+        "seconds": f"measured speed, and {MARGIN - 1:.0%} more",
+    }

@@ -1,0 +1,104 @@
+"""The values of a plan: what each rung does, what training from scratch does, and the speeds that they follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RungPlan:
+    """What one rung does.
+
+    Attributes:
+        name: the depth: `after MODULE`, or `everything`.
+        views: cached views of each picture, the clean one first (at the input: drawn anew each epoch instead).
+        epochs, batch: of each training.
+        folds: on how many folds its settings are compared; the final training is on all training examples.
+        starts: `linear` (LP-FT) and `fresh` (small random weights).
+        rates: learning rates tried.
+        bottom: the lowest layer's share of the rate.
+        low: whether layers compute in bfloat16.
+        lora: rank of the adapters; 0 trains the weights themselves.
+        seconds: predicted.
+        reasons: for each number, why.
+    """
+
+    name: str
+    views: int
+    epochs: int
+    batch: int
+    folds: int
+    starts: tuple[str, ...]
+    rates: tuple[float, ...]
+    bottom: float
+    low: bool
+    lora: int = 0
+    seconds: float = 0.0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScratchPlan:
+    """What training from random weights does: steps at the best of some rates, each tried for a few steps first.
+
+    `transfer` is how many seconds the transfer run took, which it is given as well; `judging` is set aside to predict.
+    """
+
+    steps: int
+    trial: int
+    batch: int
+    rates: tuple[float, ...]
+    low: bool
+    transfer: float
+    seconds: float
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    judging: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it.
+
+    Attributes:
+        budget: seconds for the whole run.
+        rungs: shallowest first.
+        untried: (rung, why not).
+        scratch: training from scratch; planned when the rungs are done, as it must last as long as they did.
+        without: why there is none.
+    """
+
+    budget: float
+    rungs: tuple[RungPlan, ...]
+    untried: tuple[tuple[str, str], ...] = ()
+    scratch: ScratchPlan | None = None
+    without: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Measured seconds for one example at a depth.
+
+    Attributes:
+        name, share: of the depth.
+        below: through the frozen trunk and its engine, decoding included; at the input, decoding alone.
+        step: forward, backward and update of the top.
+        low: whether the top was faster in bfloat16.
+        lora: rank of the adapters it was measured with; 0 without.
+        guessed: whether it was not measured but taken from a shallower depth by its share of the work.
+        attention: whether it is a transformer.
+    """
+
+    name: str
+    share: float
+    below: float
+    step: float
+    low: bool
+    lora: int = 0
+    guessed: bool = False
+    attention: bool = False
