@@ -110,7 +110,8 @@ class Around:
 def ground(base: Base, folder: Path, around: Around | None = None, workers: int = 0) -> Ground:
     """What a climb stands on, as `pipeline.deeper` makes it; what is judged must not be looked at."""
     d = base.divided
-    items = [item if i in d.splits.train else unread(item) for i, item in enumerate(items_of(base.data))]
+    every = items_of(base.data, base.task.size)
+    items = [item if i in d.splits.train else unread(item) for i, item in enumerate(every)]
     log = (around or Around()).log
     return Ground(
         base.encoder, items, d.target_N, d.splits, base.probe, base.task.scoring, 0, folder, workers, "cpu", quiet,

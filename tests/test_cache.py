@@ -373,3 +373,24 @@ def test_without_a_word_the_cache_is_in_the_platform_s_place(monkeypatch: pytest
 def test_tests_write_to_a_cache_of_their_own(cache_of_the_tests: Path) -> None:
     assert cache.default_root() == cache_of_the_tests
     assert os.environ["HEADSTART_CACHE"] == str(cache_of_the_tests)
+
+
+# -- rows of different lengths
+
+
+def of_length(name: int, length: int) -> NDArray[np.int32]:
+    return np.full((length, 2), name, np.int32)
+
+
+def test_shards_of_texts_differ_in_their_longest_and_come_back_together(space: cache.Space) -> None:
+    for names, length in (((1, 2), 8), ((3,), 4), ((4, 5), 12)):
+        cache.append(space, digests(*names), np.stack([of_length(name, length) for name in names]), {})
+    opened = reopened(space)
+    for order in ([1, 2, 3, 4, 5], [5, 3, 1, 4, 2], [3], [3, 1]):
+        longest = max({1: 8, 2: 8, 3: 4, 4: 12, 5: 12}[name] for name in order)
+        for taken in (opened.take(digests(*order)), opened.rows_of(digests(*order)).take(np.arange(len(order)))):
+            assert (taken.shape, taken.dtype) == ((len(order), longest, 2), np.int32)
+            for row, name in zip(taken, order, strict=True):
+                length = {1: 8, 2: 8, 3: 4, 4: 12, 5: 12}[name]
+                assert (row[:length] == name).all()
+                assert not row[length:].any()

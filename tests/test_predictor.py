@@ -87,7 +87,7 @@ def test_paths_text_bytes_and_contents_of_a_picture_give_the_same(model: Predict
 
 
 def test_what_is_neither_a_path_nor_bytes_is_a_data_error(model: Predictor) -> None:
-    with pytest.raises(DataError, match="path or bytes") as caught:
+    with pytest.raises(DataError, match="path, a text or bytes") as caught:
         model.predict([3])  # type: ignore[list-item]
     assert "int" in str(caught.value)
 

@@ -86,3 +86,17 @@ def elsewhere() -> Callable[[Mapping[Path, tuple[str, NDArray[np.float32]]]], li
         return [np.load(folder.parent / "logits.npy") for folder in jobs]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Save a tiny encoder of a family, once."""
+    import tiny_text
+
+    root = tmp_path_factory.mktemp("encoders")
+
+    def saved(family: str) -> Path:
+        folder = root / family
+        return folder if folder.exists() else tiny_text.encoder_folder(folder, family)
+
+    return saved

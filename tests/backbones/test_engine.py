@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import tiny
+import tiny_text
 from headstart.backbones import engine as engines
 from headstart.backbones.engine import (
     Chosen,
@@ -452,3 +453,96 @@ def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
     done = subprocess.run(command, env=at_home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.rglob("*openvino*"))  # where its telemetry keeps the number by which it knows a user
+
+
+# -- inputs of different lengths
+
+
+class Words(nn.Module):
+    """tokens_NL2 -> features_ND: the mean of the tokens' vectors, turned by their place among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.last = nn.Embedding(50, 16), nn.Linear(16, 6)
+
+    def forward(self, tokens_NL2: torch.Tensor) -> torch.Tensor:
+        there_NL1 = (tokens_NL2[..., 1:] > 0).float()
+        hidden_NLD = self.table(tokens_NL2[..., 0].long()) * there_NL1
+        hidden_NLD = torch.sin(hidden_NLD + there_NL1.cumsum(1)) * there_NL1
+        return self.last(hidden_NLD.sum(1) / there_NL1.sum(1))
+
+
+class Shapes(nn.Module):
+    """Notes the shapes of what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, tokens_NL2: torch.Tensor) -> torch.Tensor:
+        self.seen.append(tuple(tokens_NL2.shape))
+        return tokens_NL2[:, :1, 0].float()
+
+
+@pytest.fixture(scope="module")
+def words() -> nn.Module:
+    torch.manual_seed(0)
+    return Words().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def texts() -> Pictures:
+    rng = np.random.default_rng(0)
+    return [tiny_text.tokens(int(count), seed) for seed, count in enumerate(rng.integers(1, 30, 45))]
+
+
+@pytest.fixture(scope="module")
+def said(words: nn.Module, texts: Pictures) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return np.concatenate([words(torch.from_numpy(each[None])).numpy() for each in texts])
+
+
+def test_texts_of_any_length_come_back_in_their_order(
+    words: nn.Module, texts: Pictures, said: NDArray[np.float32]
+) -> None:
+    chosen = choose(words, texts[:5], "fp32", 2, None, 8)
+    assert chosen.engine.name.startswith("openvino"), chosen.note
+    assert np.abs(said[1:] - said[:-1]).max(1).min() > 1e-3, "rows out of order would not be noticed"
+    for engine in (chosen.engine, TorchEngine(words)):
+        np.testing.assert_allclose(ran(engine, texts), said, rtol=0, atol=1e-4)
+
+
+def test_what_a_text_gives_does_not_depend_on_what_is_beside_it_or_left(words: nn.Module, texts: Pictures) -> None:
+    for engine in (choose(words, texts[:5], "fp32", 2, None, 8).engine, TorchEngine(words)):
+        whole = ran(engine, texts)
+        np.testing.assert_array_equal(ran(engine, texts[30:]), whole[30:])
+        np.testing.assert_array_equal(ran(engine, texts[::-1]), whole[::-1])
+        np.testing.assert_array_equal(np.concatenate([ran(engine, [each]) for each in texts[:6]]), whole[:6])
+
+
+def test_batches_are_of_one_length_and_full() -> None:
+    network, lengths = Shapes(), [4, 8, 4, 12, 8, 4] * 10
+    given = [np.full((length, 2), place + 1, np.int32) for place, length in enumerate(lengths)]
+    assert ran(TorchEngine(network), given)[:, 0].tolist() == [i + 1 for i in range(60)]
+    assert {shape[0] for shape in network.seen} == {16}
+    assert sorted(shape[1] for shape in network.seen) == [4, 4, 8, 8, 12]
+
+
+def test_activations_of_different_lengths_come_back_each_of_its_own() -> None:
+    class Same(nn.Module):
+        def forward(self, tokens_NL2: torch.Tensor) -> torch.Tensor:
+            return tokens_NL2.float() * 2
+
+    given = tiny_text.some_tokens(5, 9, 6, 14)
+    for got, each in zip(TorchEngine(Same()).run(given), given, strict=True):
+        np.testing.assert_array_equal(got, 2 * each)
+
+
+def test_a_network_that_was_kept_for_texts_takes_any_length_the_next_time(
+    words: nn.Module, texts: Pictures, said: NDArray[np.float32], tmp_path: Path
+) -> None:
+    first = choose(words, texts[:1], "fp32", 2, tmp_path, 8)
+    again = choose(words, texts[3:4], "fp32", 2, tmp_path, 8)
+    assert first.engine.name == again.engine.name
+    np.testing.assert_array_equal(ran(first.engine, texts), ran(again.engine, texts))
+    np.testing.assert_allclose(ran(again.engine, texts), said, rtol=0, atol=1e-4)

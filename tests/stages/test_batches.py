@@ -252,3 +252,86 @@ def test_batches_of_activations_and_of_pixels_have_the_shape_and_the_kind_that_n
     assert (x_B.dtype, tuple(x_B.shape), tuple(target_B.shape)) == (expected, (4, 3, 4, 5), (4,))
     index_B, _ = made().rows_of(2)
     np.testing.assert_array_equal(x_B.numpy(), x_N[index_B].astype(x_B.numpy().dtype))
+
+
+# -- of like lengths
+
+
+def lengths(n: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).integers(1, 200, n)
+
+
+def alike(n: int, size: int, seed: int = 0, length_n: Array | None = None) -> Batches:
+    return replace(made(n=n, size=size, seed=seed), size_N=lengths(n) if length_n is None else length_n)
+
+
+@given(st.integers(1, 300), st.integers(1, 12), st.integers(0, 3))
+def test_batches_of_like_lengths_are_each_example_once_as_well(n: int, size: int, epoch: int) -> None:
+    batches = alike(n, size)
+    order = batches.order(epoch)
+    assert sorted(order) == list(range(n))
+    rows = [batches.rows_of(step) for step in range(epoch * batches.in_epoch, (epoch + 1) * batches.in_epoch)]
+    assert {len(index_B) for index_B, _ in rows} == {min(n, size)}
+    assert len({int(i) for index_B, _ in rows for i in index_B}) == (n - n % size if n >= size else n)
+
+
+def test_little_is_filled_up_in_batches_of_like_lengths() -> None:
+    """Filled up is what the longest of a batch has more than the others."""
+
+    def wasted(batches: Batches) -> float:
+        rows = [lengths(640)[batches.rows_of(step)[0]] for step in range(batches.in_epoch)]
+        return 1 - sum(each.sum() for each in rows) / sum(len(each) * each.max() for each in rows)
+
+    assert wasted(made(n=640, size=8)) > 0.4
+    assert wasted(alike(640, 8)) < 0.1
+
+
+def test_what_is_left_out_is_left_out_by_chance_and_not_for_its_length() -> None:
+    batches = alike(11, 4)
+    left = Counter(int(i) for epoch in range(100) for i in batches.order(epoch)[8:])
+    assert set(left) == set(range(11)), "all are left out sometimes, so none is always"
+    assert max(left.values()) < 50
+
+
+def test_batches_of_like_lengths_are_mixed_anew_in_each_epoch() -> None:
+    batches = alike(128, 4)
+    orders = [batches.order(epoch) for epoch in range(3)]
+    assert len({tuple(order) for order in orders}) == 3
+    longest = [[int(lengths(128)[order[at : at + 4]].max()) for at in range(0, 128, 4)] for order in orders]
+    assert all(each != sorted(each) for each in longest), "short ones do not come before long ones"
+    together = [{frozenset(order[at : at + 4].tolist()) for at in range(0, 128, 4)} for order in orders]
+    assert len(together[0] & together[1]) < 8, "not the same ones together each time"
+    assert alike(128, 4, seed=1).order(0).tolist() != orders[0].tolist()
+    assert alike(128, 4).order(0).tolist() == orders[0].tolist()
+
+
+def test_examples_that_are_all_as_long_come_as_often_as_without_lengths() -> None:
+    batches = alike(20, 4, length_n=np.full(20, 7))
+    assert sorted(i for x_B, _ in batches.run(0, 5) for i in x_B[:, 0].tolist()) == list(range(20))
+
+
+def texts(rows: Array) -> list[Array]:
+    """Rows of different lengths: the length says which example it is."""
+    return [np.full((int(i) % 5 + 1, 2), int(i) + 1, np.int32) for i in rows]
+
+
+class Longer:
+    """A cache's rows that are of different lengths."""
+
+    def take(self, index_B: Array) -> Any:
+        return texts(index_B)
+
+
+@pytest.mark.parametrize("kind", ["views", "fly"])
+def test_a_batch_is_as_long_as_its_longest_and_ends_in_zeros(kind: str) -> None:
+    rows: Any = Longer()
+    source: Source = Views([rows], 0) if kind == "views" else Fly(rows, rows, lambda x, rng: x, 0)
+    index_B = np.array([4, 0, 7, 10])
+    batch = source.train(index_B, 0)
+    assert (batch.shape, batch.dtype) == ((4, 5, 2), np.int32)
+    for row, i in zip(batch, index_B, strict=True):
+        length = i % 5 + 1
+        assert (row[:length] == i + 1).all()
+        assert not row[length:].any()
+    x_B, _ = Batches(source, np.arange(12), np.arange(12) % 2, 4, 0).batch(1)
+    assert x_B.dtype == torch.int32

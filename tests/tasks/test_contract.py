@@ -12,18 +12,20 @@ import numpy as np
 import pytest
 
 import tiny
+import tiny_text
 from headstart.backbones import engine
 from headstart.errors import EngineError, HeadstartError
-from headstart.tasks import TASKS, contract, task_named
+from headstart.tasks import TASKS, contract, kind_asked, task_for, task_named
 from headstart.tasks.contract import CHECKS, Trial, check_task
 from headstart.tasks.task import Task
 
-DATA = {"image-classification": tiny.photos}
+DATA = {"image-classification": tiny.photos, "text-classification": tiny_text.table}
+NETWORK = {"image-classification": tiny.timm_folder, "text-classification": tiny_text.encoder_folder}
 
 
 @pytest.fixture(scope="session")
-def network(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.timm_folder(tmp_path_factory.mktemp("network")))
+def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {name: str(save(tmp_path_factory.mktemp("network"))) for name, save in NETWORK.items()}
 
 
 @pytest.fixture(params=TASKS.values(), ids=lambda task: task.name)
@@ -32,8 +34,15 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 
 @pytest.fixture
-def trial(task: Task, network: str, tmp_path: Path) -> Trial:
-    return Trial(task, DATA[task.name](tmp_path / "data", each=8), tmp_path / "work", network)
+def trial(task: Task, networks: dict[str, str], tmp_path: Path) -> Trial:
+    return Trial(task, DATA[task.name](tmp_path / "data", each=8), tmp_path / "work", networks[task.name])
+
+
+def an_input(task: Task, seed: int) -> Any:
+    """An input that says nothing of the example that it was made of."""
+    rng = np.random.default_rng(seed)
+    pictures = task.kind == "picture"
+    return rng.integers(0, 256, (3, 160, 160), np.uint8) if pictures else tiny_text.tokens(8, seed)
 
 
 @pytest.fixture
@@ -70,7 +79,7 @@ def test_a_task_that_draws_numbers_is_not_deterministic(trial: Trial) -> None:
     load = trial.task.load
 
     def restless(backbone: Any) -> Any:
-        return lambda data: load(backbone)(data) // 2 + rng.integers(0, 100, (), np.uint8)
+        return lambda data: load(backbone)(data) if rng.random() < 0.7 else an_input(trial.task, int(rng.integers(99)))
 
     with pytest.raises(AssertionError, match="two runs on the same data give different weights"):
         contract.is_deterministic(replace(trial, task=replace(trial.task, load=restless)))
@@ -79,7 +88,7 @@ def test_a_task_that_draws_numbers_is_not_deterministic(trial: Trial) -> None:
 @pytest.mark.usefixtures("torch_alone")
 def test_a_task_that_is_blind_does_not_beat_its_guess(trial: Trial) -> None:
     def blind(backbone: Any) -> Any:
-        return lambda data: np.random.default_rng(len(data)).integers(0, 256, (3, 160, 160), np.uint8)
+        return lambda data: an_input(trial.task, len(data))
 
     with pytest.raises(AssertionError, match="by guessing"):
         contract.beats_its_guess(replace(trial, task=replace(trial.task, load=blind)))
@@ -91,7 +100,7 @@ def test_a_task_that_takes_anything_for_an_example_is_noticed(trial: Trial) -> N
 
     def credulous(backbone: Any) -> Any:
         def take(data: bytes) -> Any:
-            return np.zeros((3, 160, 160), np.uint8) if data.startswith(b"this is no") else load(backbone)(data)
+            return an_input(trial.task, 0) if data == contract._NOT_AN_EXAMPLE else load(backbone)(data)
 
         return take
 
@@ -110,8 +119,16 @@ def test_a_run_that_cannot_be_stopped_is_noticed(trial: Trial, monkeypatch: Any)
         contract.resumes(trial)
 
 
-def test_auto_is_the_task_that_there_is() -> None:
-    assert task_named("auto") is TASKS["image-classification"]
+def test_auto_is_the_task_of_what_the_data_are() -> None:
+    assert task_for("auto", "picture") is TASKS["image-classification"]
+    assert task_for("auto", "text") is TASKS["text-classification"]
+    assert kind_asked("auto") is None
+
+
+def test_a_task_that_is_named_is_that_one_and_takes_its_kind_of_examples() -> None:
+    for name, each in TASKS.items():
+        assert task_for(name, "picture") is task_for(name, "text") is task_named(name) is each
+        assert kind_asked(name) == each.kind
 
 
 def test_an_unknown_task_is_refused_with_the_names_of_the_known_ones() -> None:

@@ -102,7 +102,7 @@ class Below(nn.Module):
         return hidden_states(self.network, shortened(tokens_NL2))
 
 
-class _Reached(Exception):
+class _Reached(Exception):  # noqa: N818 - no error
     """The first layer was reached: what it is given is what was wanted."""
 
     def __init__(self, hidden_NLD: torch.Tensor) -> None:

@@ -71,8 +71,10 @@ class Tokens:
         """Return how many tokens of an example are cut off."""
         if len(data) < self.length // 2:  # few tokens are shorter than a byte: those around a text
             return 0
-        cut = self.fast.encode(*split_pair(data))
-        return sum(len(part.ids) - cut.special_tokens_mask.count(1) for part in cut.overflowing)
+        texts = split_pair(data)
+        alone = [self.fast.encode(text, add_special_tokens=False) for text in texts]  # of a pair, overflow comes twice
+        whole = sum(len(part.ids) for each in alone for part in (each, *each.overflowing))
+        return whole - int(self.fast.encode(*texts).special_tokens_mask.count(0))
 
 
 def filled(ids: list[int], segments: list[int]) -> NDArray[np.int32]:
@@ -103,8 +105,9 @@ def tokens(tokenizer: Any, longest: int, name: str) -> Tokens:
             hint="It needs a tokenizer.json and a padding token.",
         )
     length = min(longest // STEP * STEP, LONGEST, tokenizer.model_max_length)  # what is filled up fits as well
-    text = tokenizer.backend_tokenizer.to_str()
-    fast = Tokenizer.from_str(text)
-    fast.no_padding()
+    fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    fast.no_padding()  # the library's remembers how it was used last
+    fast.no_truncation()
+    digest = hashlib.sha256(fast.to_str().encode()).hexdigest()
     fast.enable_truncation(length)
-    return Tokens(tokenizer, fast, length, hashlib.sha256(text.encode()).hexdigest())
+    return Tokens(tokenizer, fast, length, digest)

@@ -53,6 +53,7 @@ def levels(speed: Speed, examples: int, folds: int) -> list[Level]:
         (min(folds, 3), middle, STARTS[:1], few, VIEWS // 2, "one start and rate, fewer views, folds and epochs"),
         (min(folds, 2), middle, STARTS[:1], few, 2, "one start and rate, fewer views, folds and epochs"),
         (1, middle, STARTS[:1], low, 2, "one start, rate and fold, few views and epochs"),
+        (1, middle, STARTS[:1], low - 1, 1, "one start, rate and fold, few epochs, the fewest views"),
         (1, middle, STARTS[:1], low // 2, 1, "one start, rate and fold, the fewest views and epochs"),
     ]
     return [Level(*way) for way in ways]
@@ -109,19 +110,19 @@ def pairs_plans(speed: Speed, examples: int, folds: int, again: bool) -> list[Ru
 def _reasons(speed: Speed, examples: int, level: Level, runs: int) -> dict[str, str]:
     less = f"the budget allows no more ({level.cut})" if level.cut else "the budget allows all that is usual"
     how = (
-        "drawn anew each epoch" if speed.share >= 1 else f"{1000 * speed.below:.1f} ms a picture and view below the cut"
+        "drawn anew each epoch" if speed.share >= 1 else f"{1000 * speed.below:.1f} ms an example and view below the cut"
     )
     return {
         "views": f"{how}; {less}",
         "epochs": f"about {STEPS} steps in all for {examples} examples, {EPOCHS[0]} to {EPOCHS[1]} epochs; {less}",
         "batch": f"{BATCH}, or an eighth of the examples",
-        "folds": f"settings are compared on pictures not trained on; {runs} short trainings and a last one",
+        "folds": f"settings are compared on examples not trained on; {runs} short trainings and a last one",
         "starts": "the linear head (LP-FT), and small random weights as its rival"
         if len(level.starts) > 1
         else "the linear head (LP-FT): no time for a rival",
         "rates": "the learning rate matters most",
         "bottom": f"{speed.share:.0%} of the network's work lies above the cut: 0.1 to that power",
-        "low": f"{1000 * speed.step:.1f} ms a picture and step, the faster of bfloat16 and float32 here",
-        "lora": "low-rank adapters (LoRA) of a transformer, merged at the end" if speed.lora else "no transformer",
+        "low": f"{1000 * speed.step:.1f} ms an example and step, the faster of bfloat16 and float32 here",
+        "lora": "low-rank adapters (LoRA) of a transformer, merged at the end" if speed.lora else "no large transformer",
         "seconds": f"measured speed, and {MARGIN - 1:.0%} more",
     }

@@ -121,7 +121,7 @@ def scratch_plan(
         round((steps + len(rates) * trial) * step + judging, 1),
         {
             "steps": f"{1000 * step:.0f} ms a step; the transfer run took {least:.0f} s, of {most:.0f} s left",
-            "trial": "each rate is tried for a tenth of the time, the best on pictures not trained on goes on",
+            "trial": "each rate is tried for a tenth of the time, the best on examples not trained on goes on",
             "judging": f"{judged} predictions, a forward pass being a third of a step",
         },
         round(judging, 1),

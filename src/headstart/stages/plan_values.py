@@ -13,7 +13,7 @@ class RungPlan:
 
     Attributes:
         name: the depth: `after MODULE`, or `everything`.
-        views: cached views of each picture, the clean one first (at the input: drawn anew each epoch instead).
+        views: cached views of each example, the clean one first (at the input: drawn anew each epoch instead).
         epochs, batch: of each training.
         folds: on how many folds its settings are compared; the final training is on all training examples.
         starts: `linear` (LP-FT) and `fresh` (small random weights).

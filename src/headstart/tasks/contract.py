@@ -29,7 +29,7 @@ from headstart.tasks.task import Task
 __all__ = ["CHECKS", "Trial", "check_task"]
 
 _INPUTS = 6
-_NOT_AN_EXAMPLE = b"this is no example of anything"
+_NOT_AN_EXAMPLE = bytes(8)  # neither a picture nor a text
 
 
 @dataclass(frozen=True)
