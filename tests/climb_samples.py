@@ -31,7 +31,7 @@ from headstart.stages.tune import Row
 from tiny import photos, timm_folder
 
 SIDE = 32
-YES, NO = (0.2, 0.1), (0.1, 0.1)
+YES, NO, NOTHING = (0.2, 0.1), (0.1, 0.1), (0.0, 0.1)
 """Gains with their standard errors: above one, and not."""
 
 

@@ -16,6 +16,7 @@ import torch
 
 from climb_samples import (
     NO,
+    NOTHING,
     YES,
     Around,
     assert_same_climb,
@@ -100,7 +101,7 @@ def test_where_no_rung_is_better_the_linear_head_ships_on_the_pretrained_weights
 ) -> None:
     before = weights_digest(base.encoder.backbone.trunk)
     plan = [rung(last), *(rung(name) for name in places(base.encoder.backbone)[1:])]
-    found = climbed(base, tmp_path, plan, [NO], untried=(("one more", "no time"),))
+    found = climbed(base, tmp_path, plan, [NOTHING], untried=(("one more", "no time"),))
     assert found.best is None
     assert found.head is base.probe.head
     assert found.backbone is base.encoder.backbone
@@ -110,6 +111,14 @@ def test_where_no_rung_is_better_the_linear_head_ships_on_the_pretrained_weights
     assert found.untried == (("one more", "no time"), *((each.name, why) for each in plan[1:]))
     assert [path.name for path in tmp_path.iterdir()] == [f"0-{last}"], "the others were not begun"
     assert not (tmp_path / f"0-{last}" / "final").exists(), "no last training of what does not ship"
+
+
+def test_a_gain_within_the_noise_ships_nothing_but_the_next_rung_is_tried(
+    base: Base, last: str, tmp_path: Path
+) -> None:
+    found = climbed(base, tmp_path, two(last), [NO, NOTHING])
+    assert found.best is None
+    assert [step.tried.accepted for step in found.steps] == [False, False]
 
 
 def test_an_accepted_rung_ships_with_its_own_weights_above_the_cut_and_its_own_head(
@@ -256,7 +265,11 @@ def favouring(start: str, alpha: float, share: float = 1.0) -> Callable[..., Tri
         classes: int,
         folder: Path,
         watch: Any,
+        keep: bool,
+        by_pairs: bool,
     ) -> Tried:
+        assert not keep
+        assert not by_pairs
         right_HK = np.eye(classes)[batches.target_N[held]]
         said = [right_HK if (start in folder.name and alpha == a) else 1 - right_HK for a in alphas]
         return Tried(np.stack(said), share)

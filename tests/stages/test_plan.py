@@ -117,7 +117,7 @@ def test_the_less_time_there_is_the_less_is_tried_step_by_step() -> None:
     least = levels[-1]
     assert (least.views, least.epochs, least.folds) == (2, EPOCHS[0], 1)
     assert (least.rates, least.starts) == (RATES[1:2], STARTS[:1])
-    assert planned(0.9 * 2 * least.seconds, (LAST,)).rungs == (), "what does not fit is not begun"
+    assert planned(least.seconds / 2, (LAST,)).rungs == (), "what does not fit is not begun"
 
 
 @pytest.mark.parametrize("examples", [40, 400, 4000])

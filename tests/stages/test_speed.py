@@ -180,6 +180,7 @@ def test_the_deeper_depths_of_a_transformer_are_trained_by_adapters(
         return adapt(body, rank, *given)
 
     monkeypatch.setattr(lora, "adapt", noted)
+    monkeypatch.setattr(stage, "LORA_FROM", 0)
     found = measured(made("test_vit"), left=left)
     assert [speed.lora for speed in found] == [0, LORA_RANK, LORA_RANK]
     assert adapted == ([LORA_RANK] * 2 if left else [])
@@ -198,8 +199,17 @@ def test_where_there_can_be_no_adapters_the_weights_themselves_are_trained(
         monkeypatch.setattr(lora, "available", lambda: True)
         monkeypatch.setattr(lora, "adapt", none)
     stepping(monkeypatch, [1.0] * 6)
+    monkeypatch.setattr(stage, "LORA_FROM", 0)
     found = measured(made("test_resnet" if why == "no transformer" else "test_vit"))
     assert [speed.lora for speed in found] == [0, 0, 0]
+
+
+def test_a_transformer_of_a_laptop_s_size_is_trained_whole(
+    made: Callable[[str], Encoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepping(monkeypatch, [1.0] * 6)
+    found = measured(made("test_vit"))
+    assert [(speed.lora, speed.attention) for speed in found] == [(0, True)] * 3
 
 
 # -- precisions

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.numpy import load_file
 from torch import nn
 
@@ -252,9 +253,16 @@ def test_rare_classes_weigh_more_in_the_loss(tmp_path: Path) -> None:
     _, training = begun(top(), RECIPE, replace(fitted(), rows=rows), CLASSES)
     expected = class_weights(TARGET_N[rows], CLASSES)
     assert expected is not None
-    assert training.weight_K is not None
-    assert torch.equal(training.weight_K, expected)
-    assert begun(top(), RECIPE, fitted(), CLASSES)[1].weight_K is None
+    logits_BK, target_B = torch.randn(9, CLASSES, generator=torch.Generator().manual_seed(0)), torch.arange(9) % CLASSES
+
+    def given(_: object) -> torch.Tensor:
+        return logits_BK
+
+    weighted, plain = (F.cross_entropy(logits_BK, target_B, weight_K) for weight_K in (expected, None))
+    assert torch.equal(training.loss(given, torch.empty(0), target_B), weighted)
+    assert not torch.equal(weighted, plain)
+    balanced = begun(top(), RECIPE, fitted(), CLASSES)[1]
+    assert torch.equal(balanced.loss(given, torch.empty(0), target_B), plain)
 
 
 # -- ran
