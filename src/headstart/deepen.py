@@ -16,6 +16,7 @@ from headstart.runs import Budget, Run, Tell
 from headstart.stages.batches import Source
 from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
+from headstart.stages.encode import Item
 from headstart.stages.ground import Ground
 from headstart.stages.pairs import FEW
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
@@ -65,7 +66,7 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
         left = budget.left(reserve)
         return max(0.0, (left - SCRATCH_AGAIN * used) / (1 + SCRATCH_AGAIN) if scratch else left)
 
-    contents = [ground.items[i].content.read for i in train[:: max(1, len(train) // SAMPLE)][:SAMPLE]]
+    contents = [item.content.read for item in typical([ground.items[i] for i in train])]
     measured = []
     for each in speeds(ground.encoder, contents, len(train), for_rungs(), ground.device, ground.clock):
         measured.append(each)
@@ -75,6 +76,16 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     by_pairs = ground.encoder.task.pairs and len(train) <= FEW * ground.classes
     again = not ground.splits.given_valid
     return plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs)
+
+
+def typical(items: Sequence[Item]) -> list[Item]:
+    """Return a few examples, evenly spread, of about the mean size: what a step takes on these, it takes on average.
+
+    Batches are of like lengths; one of mixed lengths, filled up to the longest, would take twice as long.
+    """
+    mean = sum(item.size for item in items) / max(1, len(items))
+    spread = items[:: max(1, len(items) // (SAMPLE * SAMPLE))] if mean else items[:: max(1, len(items) // SAMPLE)]
+    return sorted(spread, key=lambda item: abs(item.size - mean))[:SAMPLE]
 
 
 def folds_once(ground: Ground) -> int:
@@ -148,8 +159,7 @@ def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Pla
     """Add the plan of training from scratch, or why there is none."""
     fit, judged = halves(ground.splits)
     size = min(BATCH, max(4, len(fit) // 8))
-    train = [ground.items[i].content.read for i in fit[:SAMPLE]]
-    inputs_ = [ground.encoder.load(read()) for read in train]
+    inputs_ = [ground.encoder.load(item.content.read()) for item in typical([ground.items[i] for i in fit])]
     x_B = pile([inputs_[i % len(inputs_)] for i in range(size)])
     try:
         body = random_model(ground, False).body
