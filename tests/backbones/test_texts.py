@@ -307,3 +307,10 @@ def test_random_weights_come_in_the_same_architecture(family: str, encoder_folde
         }
         assert weights_digest(made) == weights_digest(again) != backbone.weights
         assert features(replace(backbone, trunk=made), TEXTS).isfinite().all()
+
+
+def test_installed_weights_that_are_not_the_known_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "SHA256", "0" * 64)
+    with pytest.raises(BackboneError, match="not the known ones") as caught:
+        open_text_backbone("auto")
+    assert "53aa5117" in caught.value.found

@@ -40,7 +40,7 @@ from headstart.stages.climb import Climbed, rows_of_folds, rung_of
 from headstart.stages.judge import gain
 from headstart.stages.plan import RungPlan
 from headstart.stages.sources import Opened
-from headstart.stages.trial import ALPHAS, Tried
+from headstart.stages.trial import ALPHAS, Tried, ended
 
 pytestmark = pytest.mark.usefixtures("calm")
 
@@ -251,6 +251,28 @@ def test_settings_are_compared_on_the_folds_and_the_last_training_is_on_all_trai
         names.append(f"{number}-{plan.name}/final")
         assert len(done.around.rows[names[-1]]) == plan.epochs * (len(splits.train) // plan.batch)
     assert list(done.around.rows) == names, "each under a name of its own"
+
+
+def test_where_a_validation_set_was_given_the_very_network_that_it_judged_ships(
+    base: Base, last: str, tmp_path: Path
+) -> None:
+    fit, held = base.divided.splits.folds[0]
+    splits = replace(base.divided.splits, train=np.union1d(fit, held), folds=((fit, held),), given_valid=len(held))
+    given = replace(base, divided=replace(base.divided, splits=splits))
+    around = Around()
+    found = climbed(given, tmp_path, [rung(last, folds=1)], [YES], around)
+    names = [f"0-{last}/fold0-{start}-0.003" for start in ("linear", "fresh")]
+    assert list(around.rows) == names, "no further training"
+    best = found.steps[0].tried.rung.best
+    start, alpha = [("linear", a) for a in ALPHAS][best] if best < len(ALPHAS) else ("fresh", 1.0)
+    weights = ended(tmp_path / f"0-{last}" / f"fold0-{start}-0.003", alpha)
+    np.testing.assert_array_equal(found.head.weight_DK, weights["linear.weight"].numpy().T.astype(np.float64))
+    shipped = found.backbone.trunk.state_dict()
+    body = {name.removeprefix("body."): tensor for name, tensor in weights.items() if name.startswith("body.")}
+    assert body
+    assert all(torch.equal(shipped[name], tensor) for name, tensor in body.items())
+    again = climbed(given, tmp_path, [rung(last, folds=1)], [YES])
+    assert_same_climb(found, again)
 
 
 def favouring(start: str, alpha: float, share: float = 1.0) -> Callable[..., Tried]:

