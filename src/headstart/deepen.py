@@ -75,7 +75,11 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     views = ground.encoder.task.augment.views
     by_pairs = ground.encoder.task.pairs and len(train) <= FEW * ground.classes
     again = not ground.splits.given_valid
-    return plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs)
+    made = plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs)
+    if made.rungs or not scratch:
+        return made
+    alone = plan(measured, len(train), folds, budget.left(reserve), budget.seconds, "", views, again, by_pairs)
+    return replace(alone, without="the budget has room for tuning or for this, not for both") if alone.rungs else made
 
 
 def typical(items: Sequence[Item]) -> list[Item]:

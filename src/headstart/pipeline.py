@@ -33,7 +33,7 @@ from headstart.stages.ground import Ground
 from headstart.stages.judge import Scores, judge
 from headstart.stages.loops import Log, log_to
 from headstart.stages.plan import Plan
-from headstart.stages.probe import Probe, probe
+from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss, probe
 from headstart.stages.readout import best_readout, first_columns
 from headstart.stages.ship import Model, check_out, ship
 from headstart.stages.split import Index, Splits
@@ -154,8 +154,12 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
         divided = divide(data, first_columns(x_ND, backbone.readouts), options.seed)
     with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
         classes, target_N = len(divided.examples.classes), divided.target_N
+        fast = len(divided.splits.judged) and len(divided.splits.train) > MANY_ROWS
         probed, x_ND, way = best_readout(
-            x_ND, backbone.readouts, lambda x: probe(x, target_N, classes, divided.splits, clock, advance)
+            x_ND,
+            backbone.readouts,
+            lambda x: probe(x, target_N, classes, divided.splits, clock, advance),
+            (lambda x: closed_form_loss(x, target_N, classes, divided.splits)) if fast else None,
         )
     if way is not None:
         encode_with = replace(encode_with, backbone=way.open())

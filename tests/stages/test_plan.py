@@ -52,7 +52,8 @@ def work(rung: RungPlan, speed: Speed, examples: int, folds: int) -> float:
     trainings = rung.folds * len(rung.starts) * len(rung.rates)
     steps = rung.epochs * (examples - held)
     judged = held * (rung.epochs + 4)  # after each epoch, and the candidates at the end
-    return passes * examples * speed.below + speed.step * (trainings * (steps + judged / 3) + rung.epochs * examples)
+    last = rung.again * rung.epochs * examples
+    return passes * examples * speed.below + speed.step * (trainings * (steps + judged / 3) + last)
 
 
 # -- what fits
@@ -359,14 +360,15 @@ def test_of_many_examples_all_the_time_goes_to_the_deepest_rung_that_fits() -> N
     assert [rung.name for rung in made.rungs] == ["everything"]
     assert [name for name, _ in made.untried] == ["after layer3", "after layer2"]
     assert all("everything" in why for _, why in made.untried)
-    cheap = planned(made.rungs[0].seconds / 50, examples=MANY)
+    cheap = planned(made.rungs[0].seconds / 120, examples=MANY)
     assert [rung.name for rung in cheap.rungs] == ["after layer2"]
     assert planned(0.5, examples=MANY).rungs == ()
 
 
 def test_what_ships_as_it_was_compared_is_not_counted_twice() -> None:
     once, twice = (plan((LAST,), MANY, 1, 1e9, 1e9, again=again).rungs[0] for again in (False, True))
-    assert once == replace(twice, seconds=once.seconds)
+    assert (once.again, twice.again) == (False, True)
+    assert once == replace(twice, again=False, seconds=once.seconds, reasons=once.reasons)
     assert twice.seconds - once.seconds == pytest.approx(MARGIN * twice.epochs * MANY * LAST.step, abs=0.1)
 
 
@@ -377,3 +379,16 @@ def test_transformers_have_rates_of_their_own() -> None:
 
 def test_no_more_views_are_planned_than_are_worth_caching() -> None:
     assert [rung.views for rung in plan(SPEEDS, 400, FOLDS, 1e9, 1e9, views=1).rungs] == [1, 1, 1]
+
+
+def test_where_time_is_short_for_many_examples_what_was_compared_ships() -> None:
+    rich = planned(1e9, (LAST,), MANY).rungs[0]
+    assert rich.again
+    assert rich.folds > 1
+    found = {}
+    for left in [1e5 * 0.95**i for i in range(300)]:
+        for each in planned(left, (LAST,), MANY).rungs:
+            found[each.folds, each.epochs, each.again] = each.seconds
+    leanest = min(found, key=found.__getitem__)
+    assert leanest == (1, EPOCHS[0] // 2, False)
+    assert all(again == (folds > 1) for folds, _, again in found)

@@ -381,12 +381,20 @@ def test_rows_behind_those_that_are_compared_have_no_say() -> None:
 
 
 @pytest.mark.parametrize(("more", "name"), [(0, "L2 logistic"), (1, "closed-form ridge")])
-def test_many_rows_take_the_closed_form(more: int, name: str) -> None:
-    n = stage.CLOSED_FORM_ROWS + more
+def test_many_rows_take_the_closed_form(more: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "CLOSED_FORM_ROWS", 4000)
+    n = 4000 + more
     x, y = clusters(n + 300, 4, 2, spread=1.5)
     found = probed(x, y, given_parts(y, n, 0), classes=2)
     assert found.solver.startswith(name)
     assert (found.head.logits(x[n:]).argmax(1) == y[n:]).mean() > 0.8
+
+
+def test_on_many_rows_fewer_values_of_c_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = clusters(60, 4, 3)
+    assert probed(x, y, crossed(y)).rungs[-1].settings == tuple(f"C={c:g}" for c in logistic.GRID)
+    monkeypatch.setattr(stage, "MANY_ROWS", 59)
+    assert probed(x, y, crossed(y)).rungs[-1].settings == tuple(f"C={c:g}" for c in logistic.FEW)
 
 
 def test_much_work_takes_the_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Readout
-from headstart.stages.probe import Probe, probe
+from headstart.stages.probe import Probe, closed_form_loss, probe
 from headstart.stages.readout import best_readout, first_columns
 from headstart.stages.split import Index, split
 
@@ -103,3 +103,20 @@ def test_before_one_is_chosen_the_usual_one_stands_for_all() -> None:
     x_ND = side_by_side(1, 2, 3)
     np.testing.assert_array_equal(first_columns(x_ND, WAYS), x_ND[:, :WIDTH])
     assert first_columns(x_ND, ()) is x_ND
+
+
+def test_where_probing_each_would_take_long_a_closed_form_chooses_and_only_the_best_is_probed() -> None:
+    x_ND = side_by_side(1, 0.5, 2)
+    splits, probed = split([""] * 48, TARGET_N, np.arange(48), 0), []
+
+    def once(given_ND: Features) -> Probe:
+        probed.append(given_ND)
+        return probing(given_ND)
+
+    found, taken_ND, chosen = best_readout(
+        x_ND, WAYS, once, lambda given_ND: closed_form_loss(given_ND, TARGET_N, CLASSES, splits)
+    )
+    assert chosen is WAYS[1]
+    assert len(probed) == 1
+    assert probed[0] is taken_ND
+    assert found.rungs[-1].settings == tuple(f"way 1, {s}" for s in probing(taken_ND).rungs[-1].settings)

@@ -18,6 +18,8 @@ from headstart.heads.linear import Array, LinearHead, standardisation
 
 GRID = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0, 10.0)
 """The values of C tried: the least gives little more than class shares, the largest fits every row."""
+FEW = (1e-3, 1e-2, 1e-1, 1.0)
+"""Those tried on thousands of rows."""
 
 
 @dataclass(frozen=True)

@@ -164,11 +164,6 @@ def _try(
     return Step(tried, plan, (before, unchanged(before, opened.digest()))), head
 
 
-def _kept(ground: Ground) -> bool:
-    """Whether what was compared ships, so that it must be kept."""
-    return bool(ground.splits.given_valid)
-
-
 def rows_of_folds(splits: Splits, folds: int) -> Index:
     """Return the fold of each held-out row of the first few folds."""
     return np.concatenate([np.full(len(held), i, np.intp) for i, (_, held) in enumerate(splits.folds[:folds])])
@@ -208,7 +203,7 @@ def _compared(
                 batches = _batches(ground, plan, source, fit)
                 recipe = _recipe(ground, plan, rate, fit)
                 tried = attempt(
-                    model, recipe, batches, held, alphas, ground.classes, folder / name, watch, _kept(ground), by_pairs
+                    model, recipe, batches, held, alphas, ground.classes, folder / name, watch, not plan.again, by_pairs
                 )
                 on_fold.append(tried.logits_AHK)
                 shares.setdefault(f"{start}-{rate:g}", []).append(tried.share)
@@ -264,8 +259,8 @@ def _final(
 ) -> LinearHead:
     """Train the chosen setting on all training examples and leave the network so; returns the head.
 
-    Where a validation set was given, the network that was compared on it ships: it costs nothing more, and is the one
-    that was measured.
+    Where a validation set was given, or time is short, the network that was compared ships: it costs nothing more, and
+    is the one that was measured.
     """
     start, rate, alpha = [(s, r, a) for s, r, alphas in _settings(plan) for a in alphas][rung.best]
     rows, probe = ground.splits.train, ground.probe
@@ -277,7 +272,7 @@ def _final(
     first, training = begun(model, recipe, batches, ground.classes, by_pairs)
     done = folder / "final" / "step-99999999.safetensors"
     try:
-        training.use(ended(folder / f"fold0-{start}-{rate:g}", alpha) if _kept(ground) else read(done)[0])
+        training.use(ended(folder / f"fold0-{start}-{rate:g}", alpha) if not plan.again else read(done)[0])
     except StoreError:
         with ground.track(f"{plan.name}, all examples", recipe.steps) as advance:
             watch = ground.watch(folder, left, advance)

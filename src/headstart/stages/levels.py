@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headstart.stages import pairs
 from headstart.stages.plan_values import RungPlan, Speed
@@ -33,6 +33,12 @@ class Level:
     epochs: int
     views: int
     cut: str
+    again: bool = True
+
+
+MANY = 1000
+"""From so many examples on, time is spent on the deepest rung that fits (see `plan`), and where it is short the network
+that was compared on a fifth of them ships, without that fifth."""
 
 
 def levels(speed: Speed, examples: int, folds: int) -> list[Level]:
@@ -56,16 +62,22 @@ def levels(speed: Speed, examples: int, folds: int) -> list[Level]:
         (1, middle, STARTS[:1], low - 1, 1, "one start, rate and fold, few epochs, the fewest views"),
         (1, middle, STARTS[:1], low // 2, 1, "one start, rate and fold, the fewest views and epochs"),
     ]
-    return [Level(*way) for way in ways]
+    made = [Level(*way) for way in ways]
+    if examples < MANY:
+        return made
+    rich, lean = [each for each in made if each.folds > 1 or folds == 1][:7], [each for each in made if each.folds == 1]
+    return [*rich, *(replace(each, again=False) for each in lean[-3:])]
 
 
 def rung_plan(speed: Speed, examples: int, level: Level, folds: int, most: int, again: bool) -> RungPlan:
+    """Return what a rung does at a level, and what it would cost; arguments as of `plan`."""
     at_input = speed.share >= 1
     views = 1 if at_input else min(most, level.views)
     passes = 2 if at_input else views  # of the data through what lies below
     inside = examples * (1 - 1 / folds) if folds > 1 else examples  # what a fold trains on; of one fold, at most all
     runs = level.folds * len(level.starts) * len(level.rates)
     judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
+    again = again and level.again
     training = runs * (level.epochs * inside + judging) + again * level.epochs * examples
     seconds = MARGIN * (passes * examples * speed.below + training * speed.step)
     return RungPlan(
@@ -80,7 +92,8 @@ def rung_plan(speed: Speed, examples: int, level: Level, folds: int, most: int, 
         low=speed.low,
         lora=speed.lora,
         seconds=round(seconds, 1),
-        reasons=_reasons(speed, examples, level, runs),
+        reasons=_reasons(speed, examples, level, runs, again),
+        again=again,
     )
 
 
@@ -101,13 +114,26 @@ def pairs_plans(speed: Speed, examples: int, folds: int, again: bool) -> list[Ru
         }
         ways.append(
             RungPlan(
-                speed.name, 1, epochs, size, count, (PAIRS,), pairs.RATES, 1.0, speed.low, 0, round(seconds, 1), why
+                speed.name,
+                1,
+                epochs,
+                size,
+                count,
+                (PAIRS,),
+                pairs.RATES,
+                1.0,
+                speed.low,
+                0,
+                round(seconds, 1),
+                why,
+                again,
             )
         )
     return ways
 
 
-def _reasons(speed: Speed, examples: int, level: Level, runs: int) -> dict[str, str]:
+def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool) -> dict[str, str]:
+    last = " and a last one" if again else ""
     less = f"the budget allows no more ({level.cut})" if level.cut else "the budget allows all that is usual"
     below = f"{1000 * speed.below:.1f} ms an example and view below the cut"
     how = "drawn anew each epoch" if speed.share >= 1 else below
@@ -115,7 +141,10 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int) -> dict[str, 
         "views": f"{how}; {less}",
         "epochs": f"about {STEPS} steps in all for {examples} examples, {EPOCHS[0]} to {EPOCHS[1]} epochs; {less}",
         "batch": f"{BATCH}, or an eighth of the examples",
-        "folds": f"settings are compared on examples not trained on; {runs} short trainings and a last one",
+        "folds": f"settings are compared on examples not trained on; {runs} short trainings{last}",
+        "again": "the last one is on all examples"
+        if again
+        else "what was compared ships: time, or a given validation set",
         "starts": "the linear head (LP-FT), and small random weights as its rival"
         if len(level.starts) > 1
         else "the linear head (LP-FT): no time for a rival",

@@ -12,6 +12,7 @@ from headstart.stages.levels import ATTENTION_RATES as ATTENTION_RATES
 from headstart.stages.levels import BATCH as BATCH
 from headstart.stages.levels import DEEP_RATES as DEEP_RATES
 from headstart.stages.levels import EPOCHS as EPOCHS
+from headstart.stages.levels import MANY as MANY
 from headstart.stages.levels import MARGIN as MARGIN
 from headstart.stages.levels import RATES as RATES
 from headstart.stages.levels import STARTS as STARTS
@@ -23,8 +24,6 @@ from headstart.stages.plan_values import RungPlan as RungPlan
 from headstart.stages.plan_values import ScratchPlan as ScratchPlan
 from headstart.stages.plan_values import Speed as Speed
 
-MANY = 1000
-"""From so many examples on, time is spent on the deepest rung that fits: see `plan`."""
 CAPS = (0.5, 0.6, 1.0)
 """A rung may take this share of what is left, so that the deeper ones have room; what these leave, it gets as well."""
 

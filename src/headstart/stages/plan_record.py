@@ -38,6 +38,8 @@ def _read_rung(record: Mapping[str, Any]) -> RungPlan:
     wrong = _wrong(rung, ("views", "epochs", "batch", "folds"))
     wrong += ["pairs beside other starts"] * (PAIRS in rung.starts and len(rung.starts) > 1)
     wrong += [f"start {s!r}" for s in rung.starts if s not in (*STARTS, PAIRS)] + ["no starts"] * (not rung.starts)
+    wrong += ["no last training after several folds"] * (not rung.again and rung.folds > 1)
+    wrong += [f"again {rung.again!r}"] * (type(rung.again) is not bool)
     wrong += [f"bottom {rung.bottom!r}"] * (not 0 < rung.bottom <= 1)
     wrong += [f"lora {rung.lora!r}"] * (type(rung.lora) is not int or rung.lora < 0)
     if wrong:

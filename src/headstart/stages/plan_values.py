@@ -23,6 +23,8 @@ class RungPlan:
         lora: rank of the adapters; 0 trains the weights themselves.
         seconds: predicted.
         reasons: for each number, why.
+        again: whether the best setting is trained once more, on all training examples; else, of one fold, the network
+            that was compared ships.
     """
 
     name: str
@@ -37,6 +39,7 @@ class RungPlan:
     lora: int = 0
     seconds: float = 0.0
     reasons: Mapping[str, str] = field(default_factory=dict)
+    again: bool = True
 
 
 @dataclass(frozen=True)

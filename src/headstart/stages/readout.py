@@ -25,7 +25,10 @@ def first_columns(x_ND: Floats, readouts: Sequence[Readout]) -> Floats:
 
 
 def best_readout(
-    x_ND: Floats, readouts: Sequence[Readout], probe: Callable[[Floats], Probe]
+    x_ND: Floats,
+    readouts: Sequence[Readout],
+    probe: Callable[[Floats], Probe],
+    loss: Callable[[Floats], float] | None = None,
 ) -> tuple[Probe, Floats, Readout | None]:
     """Probe each way, and keep the one with the least held-out log loss.
 
@@ -33,13 +36,18 @@ def best_readout(
         x_ND: features of all ways, side by side.
         readouts: the ways; none where there is nothing to choose.
         probe: features_ND -> what probing finds.
+        loss: features_ND -> what the ways are compared by where probing each would take long: only the best is probed
+            then. For data with examples held out for the end, as the choice is not corrected for.
 
     Returns:
-        The probe of the best way, with the candidates of all in its last rung; its features; and the way.
+        The probe of the best way, with the candidates of all that were probed in its last rung; its features; the way.
     """
     if not readouts:
         return probe(x_ND), x_ND, None
     columns = [np.ascontiguousarray(x_ND[:, each.columns]) for each in readouts]
+    if loss is not None:
+        best = min(range(len(columns)), key=[loss(each) for each in columns].__getitem__)
+        return _with_all([probe(columns[best])], 0, [readouts[best].name]), columns[best], readouts[best]
     probes = [probe(each) for each in columns]
     best = min(range(len(probes)), key=lambda i: float(probes[i].rungs[-1].loss_SR.mean(1).min()))
     return _with_all(probes, best, [each.name for each in readouts]), columns[best], readouts[best]
