@@ -7,7 +7,7 @@ from pathlib import Path
 from headstart import pipeline, predictor
 from headstart.backbones.engine import Precision
 from headstart.data.check import Checked
-from headstart.data.read import read
+from headstart.data.read import place, read
 from headstart.evaluation import evaluate
 from headstart.options import BUDGET, Options
 from headstart.progress import Track, bars
@@ -65,8 +65,8 @@ def fit(
     """
     limit = seconds(str(budget))
     options = Options(
-        str(data), str(out), task, str(backbone), str(test), content, label, seed, precision, str(cache),
-        budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),
+        str(place(data)), str(out), task, str(backbone), str(place(test)) if test else "", content, label, seed,
+        precision, str(cache), budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),
     )  # fmt: skip
     result = pipeline.fit(options, track)
     return predictor.load(result.folder, cache=Path(cache) if cache else None)
@@ -93,5 +93,5 @@ def check(data: str | Path, *, task: str = "auto", track: Track = bars) -> Check
     """
     from headstart.data import check as checks
 
-    examples = read(str(data), kind=kind_asked(task))
+    examples = read(data, kind=kind_asked(task))
     return checks.check(examples, task_for(task, examples.kind).inspect, track)

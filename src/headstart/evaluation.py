@@ -16,7 +16,7 @@ from headstart.data.near import near_duplicates
 from headstart.data.read import read
 from headstart.errors import DataError
 from headstart.metrics.interval import Measure, measured
-from headstart.predictor import Predictor
+from headstart.predictor import Predictor, load
 from headstart.progress import Track, bars
 from headstart.stages.encode import Item
 from headstart.stages.split import copies
@@ -41,7 +41,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Predictor,
+    model: Predictor | str | Path,
     data: str | Path,
     *,
     content: str = "",
@@ -53,7 +53,7 @@ def evaluate(
     """Score a model on labelled data: the measures of its report, with intervals.
 
     Args:
-        model: an opened model.
+        model: an opened model, or its folder.
         data: labelled data in any format that `fit` reads; of parts, `test` is scored, else `val`, else everything.
         content, label: columns of a table, where looking does not find them.
         seed: fixes the resamples of the intervals.
@@ -63,7 +63,9 @@ def evaluate(
     Raises:
         DataError: no example has a label that the model knows.
     """
-    examples = read(str(data), content or None, label or None, model.task.kind)
+    if not isinstance(model, Predictor):
+        model = load(model)
+    examples = read(data, content or None, label or None, model.task.kind)
     part = next((p for p in ("test", "valid") if examples.parts().get(p)), None)
     mine = [i for i, e in enumerate(examples.items) if part is None or e.part == part]
     known = [i for i in mine if examples.items[i].target in model.labels]

@@ -6,21 +6,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart.backbones.backbone import Backbone, Saved, unchanged, weights_digest
-from headstart.backbones.engine import Array, device
-from headstart.data.check import Checked
+from headstart.backbones.engine import device
+from headstart.base import GOLDEN as GOLDEN
+from headstart.base import Base as Base
+from headstart.base import begin as begin
 from headstart.data.examples import Finding
 from headstart.deepen import Deepened, deepen, lines, make_plan
-from headstart.encoder import Encoder, encoder
 from headstart.errors import UsageError
 from headstart.options import Options, Stopwatch
-from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
+from headstart.prepare import Floats, items_of
 from headstart.process import keep_freed
 from headstart.progress import Track, quiet
 from headstart.report.mistakes import PASSES, explained
@@ -28,20 +28,13 @@ from headstart.report.story import Story
 from headstart.report.telling import model_card, page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
 from headstart.stages.curve import counts
-from headstart.stages.encode import Features, sample
+from headstart.stages.encode import Features
 from headstart.stages.ground import Ground
-from headstart.stages.judge import Scores, judge
 from headstart.stages.loops import Log, log_to
 from headstart.stages.plan import Plan
-from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss, probe
-from headstart.stages.readout import best_readout, first_columns
-from headstart.stages.ship import Model, check_out, ship
-from headstart.stages.split import Index, Splits
-from headstart.store import save_json
-from headstart.tasks.task import Task
+from headstart.stages.ship import Model, ship
+from headstart.store import load_json, save_json
 
-GOLDEN = 4
-"""How many inputs are kept with their expected outputs."""
 RESERVE = 6.0
 """Seconds set aside for the end, beside twice what saving the first model took and a pass over the judged examples."""
 SLOW = 0.02
@@ -67,37 +60,6 @@ class Result:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True)
-class Base:
-    """All that is known once the linear head is there."""
-
-    options: Options
-    task: Task
-    encoder: Encoder
-    features: Features
-    data: Checked
-    x_ND: Floats
-    divided: Divided
-    probe: Probe
-    mark: str
-    golden: list[Array]
-
-    def story(self, scores: Scores, watch: Stopwatch) -> Story:
-        """Return what is told of a run that ended here."""
-        found, d = self.divided.examples, self.divided
-        return Story(
-            self.task, self.options, self.encoder.backbone, found, self.features, d.splits, d.target_N, self.probe,
-            scores, watch.seconds, watch.done, self.mark, d.near,
-        )  # fmt: skip
-
-    def judged(self, splits: Splits, deep: Deepened | None, x_of: Callable[[Index], Floats]) -> Scores:
-        """Score what ships."""
-        tried = [step.tried for step in deep.climbed.steps] if deep else []
-        head = deep.climbed.head if deep else self.probe.head
-        target_N, scoring = self.divided.target_N, self.task.scoring
-        return judge(self.probe, tried, head, x_of, target_N, splits, scoring, self.options.seed)
-
-
 def fit(
     options: Options,
     track: Track = quiet,
@@ -119,10 +81,12 @@ def fit(
     """
     watch = Stopwatch(clock, clock() if began is None else began)
     given = read_plan(options.plan) if options.plan else None
-    counts(options.labels)
     if given and not options.budget:
         raise UsageError("A plan needs time to be carried out in.", hint="Give a --budget above 0, or no --plan.")
+    if counts(options.labels) and not options.budget:
+        raise UsageError("A learning curve needs time.", hint="Give a --budget above 0, or no --labels-per-class.")
     base = begin(options, track, watch)
+    tell(f"Read: {base.divided.examples.how}.")
     if not (options.budget or given or options.plan_only):
         return finish(base, None, watch)
     if not options.plan_only:
@@ -138,34 +102,10 @@ def fit(
     return result
 
 
-def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
-    """Go as far as the linear head."""
-    clock = watch.clock
-    check_out(options.folder, Path(options.data))
-    with watch("read"):
-        task, checked = gather(options, track)
-    with watch("backbone"):
-        backbone = task.backbone(options.backbone)
-        encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
-    with watch("encode"):
-        features = encode_with.encode(items_of(checked, task.size), track, clock)
-        data, x_ND = decodable(checked, features, partial(task.remark, backbone) if task.remark else None)
-    with watch("split"):
-        divided = divide(data, first_columns(x_ND, backbone.readouts), options.seed)
-    with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
-        classes, target_N = len(divided.examples.classes), divided.target_N
-        fast = len(divided.splits.judged) and len(divided.splits.train) > MANY_ROWS
-        probed, x_ND, way = best_readout(
-            x_ND,
-            backbone.readouts,
-            lambda x: probe(x, target_N, classes, divided.splits, clock, advance),
-            (lambda x: closed_form_loss(x, target_N, classes, divided.splits)) if fast else None,
-        )
-    if way is not None:
-        encode_with = replace(encode_with, backbone=way.open())
-    golden = sample([e.content for e in data.examples.items], encode_with.load)[:GOLDEN]
-    mark = data_fingerprint(data)
-    return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden)
+def _finished(folder: Path) -> bool:
+    """Whether a folder has the model of a run that came to its end: an interim one does not replace it."""
+    path = folder / "scores.json"
+    return path.exists() and not load_json(path).get("unfinished", False)
 
 
 def meanwhile(base: Base, watch: Stopwatch, tell: Tell) -> None:
@@ -173,13 +113,18 @@ def meanwhile(base: Base, watch: Stopwatch, tell: Tell) -> None:
 
     The test is looked at once, at the end: until then the score is that of corrected cross-validation.
     """
+    if _finished(base.options.folder):
+        tell(f"{base.options.folder} has the model of an earlier run, which stays until this one has finished.")
+        return
     with watch("judge"):
         splits = replace(base.divided.splits, judged=np.empty(0, np.intp), how=SO_FAR)
         scores = base.judged(splits, None, lambda rows: base.x_ND[rows])
     story = replace(base.story(scores, watch), splits=splits, unfinished=True)
     said = _ship(story, base, base.encoder.backbone, watch)
     h = said["headline"]
-    tell(f"{base.options.folder} has a linear head already ({h['name']} {h['value']:.3f} where choices are made).")
+    tell(
+        f"{base.options.folder} has a linear head by now ({h['name']} {h['value']:.3f}, by corrected cross-validation)."
+    )
 
 
 def deeper(

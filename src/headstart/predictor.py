@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ from headstart.tasks.task import Task
 
 if TYPE_CHECKING:
     from headstart.evaluation import Evaluation
+
+
+Input = str | Path | tuple[str, ...] | Content | bytes
+"""What stands for one example: see `Predictor.predict`."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,17 @@ class Predictor:
     record: dict[str, Any]
     encoder: Encoder
 
-    def predict(self, inputs: Iterable[str | Path | Content | bytes]) -> list[Prediction]:
+    def predict(self, inputs: Input | Iterable[Input]) -> list[Prediction]:
         """Predict each input, in order; what cannot be read gets a prediction with an `error`.
 
         Args:
-            inputs: paths (of a text model: texts, or `Path`s of files), or the bytes of examples.
+            inputs: paths, or the bytes of examples. Of a model of texts: texts, pairs of texts as tuples, or `Path`s
+                of text files. A single one is taken for a list of one.
         """
-        return list(self.stream(inputs))
+        alone = isinstance(inputs, str | Path | bytes | tuple) or hasattr(inputs, "read")
+        return list(self.stream(cast("Iterable[Input]", [inputs] if alone else inputs)))
 
-    def stream(self, inputs: Iterable[str | Path | Content | bytes]) -> Iterator[Prediction]:
+    def stream(self, inputs: Iterable[Input]) -> Iterator[Prediction]:
         """As `predict`, one after another, with memory that does not grow."""
         return self.named([(_name(i, each), self._content(each)) for i, each in enumerate(inputs)])
 
@@ -90,8 +96,8 @@ class Predictor:
             else:
                 yield self._said(name, softmax(self.head.logits(features[None]))[0])
 
-    def _content(self, given: str | Path | Content | bytes) -> Content:
-        if isinstance(given, str | Path):
+    def _content(self, given: Input) -> Content:
+        if isinstance(given, str | Path | tuple):
             return self.task.given(given)
         if isinstance(given, bytes):
             return CellContent(lambda: given)
@@ -177,7 +183,9 @@ def load(
     return opened
 
 
-def _name(position: int, given: str | Path | Content | bytes) -> str:
+def _name(position: int, given: Input) -> str:
     if isinstance(given, str | Path):
         return str(given)
+    if isinstance(given, tuple):
+        return " / ".join(map(str, given))
     return str(given.path) if isinstance(given, FileContent) else f"input {position}"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from data_samples import encoded, parts, picture, put, targets
@@ -29,7 +30,7 @@ def test_class_folders_are_recognised(tmp_path: Path) -> None:
 def test_a_table_is_recognised(tmp_path: Path) -> None:
     table = put(photos(tmp_path) / "t.csv", LABELS)
     assert "CSV table" in read(table).how
-    assert "labels in 'path'" in read(table, "path", "path").how
+    assert "labels in 'label'" in read(table, "path", "label").how
 
 
 def test_a_folder_of_split_tables_is_recognised(tmp_path: Path) -> None:
@@ -123,3 +124,15 @@ def test_reading_and_checking_pictures_imports_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("given", "said"), [([["a", "b"]], "by their place"), ("a text " * 50, "no place of data")])
+def test_data_themselves_are_no_place_of_data(given: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read(given)
+
+
+def test_a_column_cannot_be_both_content_and_label(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("text,label\na b c,x\nd e f,y\n")
+    with pytest.raises(UsageError, match="both content and label"):
+        read(tmp_path / "d.csv", "text", "text")

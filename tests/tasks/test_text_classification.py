@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ import transformers as hf
 
 import tiny_text
 from climb_samples import NO, YES, assert_same_climb, climbed, differing, ground, rung
-from headstart import predictor
+from headstart import pipeline, predictor
 from headstart.backbones.backbone import weights_digest
+from headstart.backbones.images import open_image_backbone
 from headstart.backbones.texts import open_text_backbone
 from headstart.data.augment import View
 from headstart.data.examples import FileContent
 from headstart.data.texts import TextContent, TextFile
+from headstart.errors import BackboneError, DataError, UsageError
 from headstart.options import Options, Stopwatch
 from headstart.pipeline import Base, Result, begin, fit
 from headstart.predictor import Predictor
@@ -248,3 +252,79 @@ def test_hidden_states_of_texts_are_stored_in_halves_and_tokens_as_they_are(begu
         expected = depth.halves().trunk(torch.from_numpy(given)).numpy()
     np.testing.assert_allclose(hidden, expected, rtol=2e-3, atol=2e-3)
     np.testing.assert_array_equal(tokens.train(some, 3), given)
+
+
+# -- what a user hands over
+
+
+def test_a_single_text_is_a_list_of_one_and_a_pair_is_a_tuple(model: Predictor) -> None:
+    [alone], [listed] = model.predict(NEW[0]), model.predict([NEW[0]])
+    assert alone == listed
+    [pair] = model.predict((NEW[0], NEW[1]))
+    assert pair.name == f"{NEW[0]} / {NEW[1]}"
+    assert pair.probabilities != alone.probabilities
+    [three] = model.predict([NEW[0]])
+    assert not three.error
+    with pytest.raises(DataError, match="pair"):
+        model.predict(("a", "b", "c"))
+
+
+def test_a_table_is_no_text(model: Predictor, options: Options) -> None:
+    with pytest.raises(DataError, match="is a table"):
+        model.predict(Path(options.data))
+
+
+@pytest.mark.parametrize("word", ["nothere/new.txt", "new/*.txt", "nothere.csv"])
+def test_the_name_of_a_file_that_is_not_there_is_not_taken_for_a_text(word: str) -> None:
+    [(name, content)] = TASK.inputs(word)
+    assert name == word
+    with pytest.raises(OSError, match="No such file"):
+        content.read()
+
+
+def test_a_table_on_the_command_line_stands_for_its_rows(options: Options) -> None:
+    found = list(TASK.inputs(options.data))
+    assert len(found) == 91
+    assert found[-1][1].read().decode() == LONG
+
+
+def test_a_finished_model_is_not_replaced_by_one_of_a_run_that_goes_on(
+    result: Result, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model"
+    shutil.copytree(result.folder, out)
+    before = (out / "model.safetensors").read_bytes()
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    told: list[str] = []
+    monkeypatch.setattr(pipeline, "deeper", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(options, out=str(out), seed=5, budget=60), tell=told.append)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert any("stays until this one has finished" in line for line in told)
+    assert told[0].startswith("Read: CSV table data.csv: texts in 'text', labels in 'label'")
+    elsewhere = replace(options, out=str(tmp_path / "new"), seed=5, budget=60)
+    with pytest.raises(KeyboardInterrupt):
+        fit(elsewhere, tell=told.append)
+    assert (tmp_path / "new" / "model.safetensors").exists(), "where there is none, the linear head's model comes first"
+
+
+def test_a_learning_curve_without_time_is_refused(options: Options) -> None:
+    with pytest.raises(UsageError, match="learning curve"):
+        fit(replace(options, labels="5,10"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("efficientnet_lite0", "looks at pictures"), ("resnet18", "looks at pictures")]
+)
+def test_an_image_network_for_texts_is_refused_at_once(name: str, said: str) -> None:
+    with pytest.raises(BackboneError, match=said):
+        open_text_backbone(name)
+
+
+def test_an_encoder_of_texts_for_pictures_is_refused_at_once(options: Options) -> None:
+    for name in ("all-MiniLM-L6-v2", options.backbone):
+        with pytest.raises(BackboneError, match="reads texts"):
+            open_image_backbone(name)

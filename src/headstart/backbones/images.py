@@ -21,11 +21,14 @@ def open_image_backbone(name: str) -> Backbone:
         BackboneError: there is no such model, it cannot be reached, or its weights do not fit.
         UsageError: a file that was named is not there.
     """
-    from headstart.backbones import from_timm, from_transformers, from_weights
+    from headstart.backbones import from_timm, from_transformers, from_weights, texts
+    from headstart.backbones.texts import is_text_model
 
     if name in ("auto", from_timm.DEFAULT):
         return from_timm.offline_default()
     folder = Path(name).expanduser()
+    if name == texts.DEFAULT or is_text_model(folder):
+        raise BackboneError(f"{name} reads texts, and these are pictures.", hint=f"The default is {from_timm.DEFAULT}.")
     if folder.is_dir():
         return _open_folder(folder, name)
     if name.startswith(("hf-hub:", "hf_hub:", "timm/")):

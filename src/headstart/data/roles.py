@@ -50,6 +50,8 @@ def roles_of(rows: Rows, content: str | None, label: str | None, kind: Kind | No
     """
     everything = {**rows.columns, **dict.fromkeys(rows.pictures, ())}
     asked = asked_for(everything, content)
+    if label is not None and label in asked:
+        raise UsageError(f"The column {label!r} cannot be both content and label.", found=", ".join(everything))
     if label is not None:
         looking.named(everything, label)
     part = looking.part_column({k: v for k, v in rows.columns.items() if k not in (*asked, label)})

@@ -128,7 +128,7 @@ def cross_validation(train: Index, target: Index, unit: Index, seed: int) -> tup
         raise DataError(
             "Too few examples: at least two classes need two different examples each.",
             found=f"classes with {', '.join(map(str, sizes))} different example(s)",
-            hint="Add examples; copies of one picture count once.",
+            hint="Add examples; copies of one example count once.",
         )
     folds = min(FOLDS, several[-1])
     repeats = REPEATS if len(train) < REPEAT_BELOW else 1

@@ -18,6 +18,7 @@ from headstart.data.augment import View, augment, load_view, wide
 from headstart.data.examples import FileContent
 from headstart.data.pictures import inspect_picture
 from headstart.data.pixels import load_pixels
+from headstart.errors import DataError
 from headstart.metrics import labels
 from headstart.tasks.task import Augment, Load, Scoring, Task
 
@@ -38,6 +39,12 @@ def _wide(backbone: Backbone) -> Load:
 
 def _change(backbone: Backbone) -> Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]:
     return lambda pixels_3HW, rng: augment(pixels_3HW, pixels(backbone).size, rng)
+
+
+def _given(path: str | Path | tuple[str, ...]) -> FileContent:
+    if isinstance(path, tuple):
+        raise DataError("A picture is given by its path or its bytes.", found="a tuple")
+    return FileContent(Path(path))
 
 
 def _depths(backbone: Backbone) -> tuple[Depth, ...]:
@@ -71,7 +78,7 @@ IMAGE_CLASSIFICATION = Task(
     size=lambda _: 0,
     batch=1,
     depths=_depths,
-    given=lambda path: FileContent(Path(path)),
+    given=_given,
     inputs=lambda path: [(path, FileContent(Path(path)))],
     augment=Augment(_view, _wide, _change, views=8),
     network=from_pixels,

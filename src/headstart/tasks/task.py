@@ -103,7 +103,7 @@ class Task:
     size: Callable[[Content], int]
     batch: int
     depths: Callable[[Backbone], tuple[Depth, ...]]
-    given: Callable[[str | Path], Content]
+    given: Callable[[str | Path | tuple[str, ...]], Content]
     inputs: Callable[[str], Iterable[tuple[str, Content]]]
     augment: Augment
     network: Callable[[Any, Any], Any]

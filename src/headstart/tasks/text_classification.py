@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
@@ -20,6 +21,7 @@ from headstart.data.roles import TEXT_SUFFIXES
 from headstart.data.rows import FORMATS
 from headstart.data.table import read_texts
 from headstart.data.texts import TextContent, TextFile, inspect_text
+from headstart.errors import DataError
 from headstart.metrics import labels
 from headstart.report.pieces import cuts
 from headstart.tasks.task import Augment, Load, Scoring, Task
@@ -55,13 +57,23 @@ def _length(content: Content) -> int:
         return 0
 
 
-def _given(text: str | Path) -> Content:
-    return TextFile(text) if isinstance(text, Path) else TextContent.of(text)
+def _given(text: str | Path | tuple[str, ...]) -> Content:
+    if isinstance(text, Path):
+        if text.suffix.lower() in FORMATS:
+            raise DataError(
+                f"{text.name} is a table, not a text.",
+                hint="Give the texts of its rows; `headstart predict` takes the file.",
+            )
+        return TextFile(text)
+    texts = (text,) if isinstance(text, str) else text
+    if not 1 <= len(texts) <= 2:
+        raise DataError("One text is given, or a pair of them.", found=f"{len(texts)}")
+    return TextContent.of(*texts)
 
 
 def _inputs(word: str) -> Iterable[tuple[str, Content]]:
     """A table stands for its rows, a file for its text, a file's name that is none for an error; else it is a text."""
-    known = PurePath(word).suffix.lower() in (*FORMATS, *TEXT_SUFFIXES)
+    known = PurePath(word).suffix.lower() in (*FORMATS, *TEXT_SUFFIXES) or "/" in word or glob.has_magic(word)
     if not os.path.isfile(word):  # noqa: PTH113 - Path.is_file raises at texts that are too long for a name
         return [(word, FileContent(Path(word)) if known and " " not in word else TextContent.of(word))]
     if PurePath(word).suffix.lower() in FORMATS:

@@ -1,0 +1,88 @@
+"""base: a run as far as the linear head: read, check, encode, split, choose how to read out, probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from headstart.backbones.engine import Array
+from headstart.data.check import Checked
+from headstart.deepen import Deepened
+from headstart.encoder import Encoder, encoder
+from headstart.options import Options, Stopwatch
+from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
+from headstart.progress import Track
+from headstart.report.story import Story
+from headstart.stages.encode import Features, sample
+from headstart.stages.judge import Scores, judge
+from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss, probe
+from headstart.stages.readout import best_readout, first_columns
+from headstart.stages.ship import check_out
+from headstart.stages.split import Index, Splits
+from headstart.tasks.task import Task
+
+GOLDEN = 4
+"""How many inputs are kept with their expected outputs."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """All that is known once the linear head is there."""
+
+    options: Options
+    task: Task
+    encoder: Encoder
+    features: Features
+    data: Checked
+    x_ND: Floats
+    divided: Divided
+    probe: Probe
+    mark: str
+    golden: list[Array]
+
+    def story(self, scores: Scores, watch: Stopwatch) -> Story:
+        """Return what is told of a run that ended here."""
+        found, d = self.divided.examples, self.divided
+        return Story(
+            self.task, self.options, self.encoder.backbone, found, self.features, d.splits, d.target_N, self.probe,
+            scores, watch.seconds, watch.done, self.mark, d.near,
+        )  # fmt: skip
+
+    def judged(self, splits: Splits, deep: Deepened | None, x_of: Callable[[Index], Floats]) -> Scores:
+        """Score what ships."""
+        tried = [step.tried for step in deep.climbed.steps] if deep else []
+        head = deep.climbed.head if deep else self.probe.head
+        target_N, scoring = self.divided.target_N, self.task.scoring
+        return judge(self.probe, tried, head, x_of, target_N, splits, scoring, self.options.seed)
+
+
+def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
+    """Go as far as the linear head."""
+    clock = watch.clock
+    check_out(options.folder, Path(options.data))
+    with watch("read"):
+        task, checked = gather(options, track)
+    with watch("backbone"):
+        backbone = task.backbone(options.backbone)
+        encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
+    with watch("encode"):
+        features = encode_with.encode(items_of(checked, task.size), track, clock)
+        data, x_ND = decodable(checked, features, partial(task.remark, backbone) if task.remark else None)
+    with watch("split"):
+        divided = divide(data, first_columns(x_ND, backbone.readouts), options.seed)
+    with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
+        classes, target_N = len(divided.examples.classes), divided.target_N
+        fast = len(divided.splits.judged) and len(divided.splits.train) > MANY_ROWS
+        probed, x_ND, way = best_readout(
+            x_ND,
+            backbone.readouts,
+            lambda x: probe(x, target_N, classes, divided.splits, clock, advance),
+            (lambda x: closed_form_loss(x, target_N, classes, divided.splits)) if fast else None,
+        )
+    if way is not None:
+        encode_with = replace(encode_with, backbone=way.open())
+    golden = sample([e.content for e in data.examples.items], encode_with.load)[:GOLDEN]
+    mark = data_fingerprint(data)
+    return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden)
