@@ -153,13 +153,13 @@ def _copies(items: Sequence[Example], rows: Sequence[int]) -> Iterator[tuple[int
             continue
         mine, other = items[i], items[stays]
         if mine.target != other.target:
-            reason = f"same bytes as {other.name}, but labelled {mine.target!r} here and {other.target!r} there"
+            reason = f"the same as {other.name}, but labelled {mine.target!r} here and {other.target!r} there"
             yield i, Finding(mine.name, "conflicting-labels", "note", reason)
         if _BEFORE[mine.part] < last:
-            reason = f"same bytes as {other.name}, which is in the {other.part} part"
+            reason = f"the same as {other.name}, which is in the {other.part} part"
             yield i, Finding(mine.name, "duplicate-across-parts", "left out", reason)
         elif mine.target == other.target:
-            reason = f"same bytes as {other.name}; both stay, on one side of every split"
+            reason = f"the same as {other.name}; both stay, on one side of every split"
             yield i, Finding(mine.name, "duplicate", "note", reason)
 
 
