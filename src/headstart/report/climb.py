@@ -105,7 +105,8 @@ def _scores(ladder: Ladder) -> list[_Score]:
             found.append(_Score(i, rung.headline, rung.headline.value, at, rung.status == "shipped"))
     scratch = ladder.scratch
     if scratch is not None and known(scratch.estimate.value):
-        at = scratch.seconds if known(scratch.seconds) else max(ends, default=0.0)
+        given = scratch.at if known(scratch.at) else scratch.seconds
+        at = given if given is not None and known(given) else max(ends, default=0.0)
         found.append(_Score(None, scratch.estimate, scratch.estimate.value, at, True))
     return found
 

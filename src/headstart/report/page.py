@@ -90,13 +90,15 @@ class Rung:
 class Scratch:
     """The same network trained from random weights: its score, its training time, what that says in a sentence.
 
-    `worth` is what pretraining gained, as the paired difference on the same examples.
+    `worth` is what pretraining gained, as the paired difference on the same examples; `at`, in seconds since the run
+    began, when it was done.
     """
 
     estimate: Estimate
     seconds: float | None
     sentence: str
     worth: Estimate | None = None
+    at: float | None = None
 
 
 @dataclass(frozen=True)

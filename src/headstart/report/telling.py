@@ -141,7 +141,7 @@ def _scratch(made: Mapping[str, Any], at: float | None) -> p.Scratch:
     def shown(of: Mapping[str, Any]) -> p.Estimate:
         return p.Estimate(of["value"], of["low"], of["high"])
 
-    return p.Scratch(shown(made["headline"]), at, made["sentence"], shown(made["worth"]))
+    return p.Scratch(shown(made["headline"]), made["seconds"], made["sentence"], shown(made["worth"]), at)
 
 
 def _curve(story: Story) -> tuple[p.CurvePoint, ...]:
