@@ -27,8 +27,14 @@ def listed(root: Path) -> dict[str, Entry]:
     return {Path(entry.name).name: entry for entry in usable([root]) if entry.source == "local folder"}
 
 
-def test_the_default_is_listed_with_its_true_number_of_parameters() -> None:
-    (entry,) = usable()
+def test_the_defaults_are_listed_with_their_true_numbers_of_parameters() -> None:
+    entry, texts = usable()
+    assert (texts.name, texts.architecture, texts.size, texts.licence) == (
+        "all-MiniLM-L6-v2",
+        "bert",
+        "22.7 M",
+        "Apache-2.0",
+    )
     assert entry.name == "efficientnet_lite0"
     assert entry.parameters == open_image_backbone("auto").parameters
     assert (entry.size, entry.licence) == ("3.4 M", "Apache-2.0")
@@ -71,12 +77,12 @@ def test_what_cannot_be_opened_is_not_listed(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_itself_a_model_is_listed_and_one_that_is_missing_is_passed_over(tmp_path: Path) -> None:
     folder = tiny.timm_folder(tmp_path / "model")
-    assert [e.name for e in usable([folder, tmp_path / "gone"])][1:] == [str(folder)]
+    assert [e.name for e in usable([folder, tmp_path / "gone"])][2:] == [str(folder)]
 
 
 def test_models_in_the_working_folder_are_listed_once(tmp_path: Path) -> None:
     folder = tiny.timm_folder(tmp_path / "here" / "model")
-    assert [e.name for e in usable([tmp_path / "here"])][1:] == [str(folder)]
+    assert [e.name for e in usable([tmp_path / "here"])][2:] == [str(folder)]
 
 
 def test_image_models_in_the_hubs_cache_are_listed_by_their_address(tmp_path: Path) -> None:
@@ -95,5 +101,5 @@ def test_image_models_in_the_hubs_cache_are_listed_by_their_address(tmp_path: Pa
 
 
 def test_an_entry_is_told_to_programs_with_all_it_knows() -> None:
-    (entry,) = usable()
+    entry, _ = usable()
     assert set(json.loads(json.dumps(entry.record()))) == {"name", "architecture", "parameters", "licence", "source"}

