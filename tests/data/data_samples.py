@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from headstart.data.examples import Examples
@@ -53,3 +57,20 @@ def parts(examples: Examples) -> dict[str, str]:
 
 def kinds(found: Examples | Picture) -> list[str]:
     return [f.kind for f in found.findings]
+
+
+Record = Mapping[str, object]
+
+
+def write_json_lines(path: Path, rows: Sequence[Record]) -> Path:
+    return put(path, "\n".join(json.dumps(r) for r in rows))
+
+
+def write_json(path: Path, rows: Sequence[Record]) -> Path:
+    return put(path, json.dumps(list(rows)))
+
+
+def write_parquet(path: Path, rows: Sequence[Record]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    return path

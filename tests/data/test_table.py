@@ -9,7 +9,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from data_samples import encoded, jpeg, kinds, names, parts, picture, put, targets
+from data_samples import (
+    encoded,
+    jpeg,
+    kinds,
+    names,
+    parts,
+    picture,
+    put,
+    targets,
+    write_json,
+    write_json_lines,
+    write_parquet,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,20 +51,6 @@ def write_csv(
 ) -> Path:
     lines = [delimiter.join(rows[0]), *(delimiter.join(map(str, r.values())) for r in rows)]
     return put(path, (end.join(lines) + end).encode(encoding))
-
-
-def write_json_lines(path: Path, rows: Sequence[Record]) -> Path:
-    return put(path, "\n".join(json.dumps(r) for r in rows))
-
-
-def write_json(path: Path, rows: Sequence[Record]) -> Path:
-    return put(path, json.dumps(list(rows)))
-
-
-def write_parquet(path: Path, rows: Sequence[Record]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(rows)), path)
-    return path
 
 
 WRITERS: list[tuple[str, Callable[[Path, Sequence[Record]], Path]]] = [

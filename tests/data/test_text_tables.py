@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from data_samples import kinds, names, parts, put
+from data_samples import kinds, names, parts, put, write_json, write_json_lines, write_parquet
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,20 +52,6 @@ def write_csv(
     writer = csv.writer(buffer, **style)  # type: ignore[arg-type]
     writer.writerows([list(rows[0])] * header + [list(r.values()) for r in rows])
     return put(path, buffer.getvalue().encode(encoding))
-
-
-def write_json_lines(path: Path, rows: Sequence[Record]) -> Path:
-    return put(path, "\n".join(json.dumps(r) for r in rows))
-
-
-def write_json(path: Path, rows: Sequence[Record]) -> Path:
-    return put(path, json.dumps(list(rows)))
-
-
-def write_parquet(path: Path, rows: Sequence[Record]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(rows)), path)
-    return path
 
 
 WRITERS: list[tuple[str, Callable[[Path, Sequence[Record]], Path]]] = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.columns import CONTENT_NAMES, LABEL_NAMES, PART_NAMES, find_file
-from headstart.data.text_columns import ID_NAMES, PAIRS, TEXT_NAMES
+from headstart.data.text_columns import ID_NAMES, PAIRS, TEXT_NAMES, is_number
 
 _KNOWN = frozenset((*CONTENT_NAMES, *LABEL_NAMES, *PART_NAMES, *TEXT_NAMES, *ID_NAMES, *(n for p in PAIRS for n in p)))
 _WORDS = 4
@@ -33,7 +33,7 @@ def has_header(records: Sequence[Sequence[str]], folder: Path) -> bool:
         return True
     if any(again):
         return False
-    if any(_all_numbers(column) and not _is_number(cell) for cell, column in zip(first, columns, strict=True)):
+    if any(_all_numbers(column) and not is_number(cell) for cell, column in zip(first, columns, strict=True)):
         return True
     return not any(_is_alike(cell, column) for cell, column in zip(first, columns, strict=True))
 
@@ -50,7 +50,7 @@ def _comes_again(cell: str, column: Sequence[str]) -> bool:
 
 def _is_alike(cell: str, column: Sequence[str]) -> bool:
     """Whether a cell is a number among numbers, or a sentence among sentences."""
-    if _is_number(cell):
+    if is_number(cell):
         return _all_numbers(column)
     sentences = sum(_is_sentence(value) for value in column)
     return _is_sentence(cell) and sentences > len(column) / 2
@@ -61,12 +61,4 @@ def _is_sentence(cell: str) -> bool:
 
 
 def _all_numbers(column: Sequence[str]) -> bool:
-    return any(column) and all(_is_number(v) for v in column if v)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return any(column) and all(is_number(v) for v in column if v)

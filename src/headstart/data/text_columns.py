@@ -68,7 +68,7 @@ def text_columns(columns: Columns) -> tuple[str, ...]:
         if first in plain and second in plain:
             return plain[first], plain[second]
     free = {name: some(values) for name, values in columns.items() if not is_index(name, values)}
-    worded = {name: values for name, values in free.items() if values and not all(map(_is_number, values))}
+    worded = {name: values for name, values in free.items() if values and not all(map(is_number, values))}
     by_name = [name for name in worded if rank(name, TEXT_NAMES) < len(TEXT_NAMES)]
     if by_name:
         return (min(by_name, key=lambda name: rank(name, TEXT_NAMES)),)
@@ -107,7 +107,8 @@ def _weight(values: Sequence[str]) -> float:
     return sum(map(len, values)) * len(set(values)) / len(values) ** 2
 
 
-def _is_number(value: str) -> bool:
+def is_number(value: str) -> bool:
+    """Whether a cell is a number."""
     try:
         float(value)
     except ValueError:

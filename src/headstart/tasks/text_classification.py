@@ -22,9 +22,9 @@ from headstart.data.rows import FORMATS
 from headstart.data.table import read_texts
 from headstart.data.texts import TextContent, TextFile, inspect_text
 from headstart.errors import DataError
-from headstart.metrics import labels
 from headstart.report.pieces import cuts
-from headstart.tasks.task import Augment, Load, Scoring, Task
+from headstart.tasks.labelling import ONE_LABEL
+from headstart.tasks.task import Augment, Load, Task
 
 
 def _tokens(backbone: Backbone) -> Tokens:
@@ -51,8 +51,8 @@ def _depths(backbone: Backbone) -> tuple[Depth, ...]:
 
 
 def _length(content: Content) -> int:
-    try:
-        return len(content.read())
+    try:  # of a file, without reading it
+        return content.path.stat().st_size if isinstance(content, FileContent) else len(content.read())
     except OSError:
         return 0
 
@@ -102,13 +102,7 @@ TEXT_CLASSIFICATION = Task(
     inputs=_inputs,
     augment=Augment(_view, _load, _change, views=1),
     network=lambda network, _: network,
-    scoring=Scoring(
-        read=labels.Labelled.of,
-        score=labels.scores,
-        explained=labels.EXPLAINED,
-        shares=labels.SHARES,
-        lower=("log loss", "calibration error"),
-    ),
+    scoring=ONE_LABEL,
     draw=lambda _: "",
     pieces=cuts,
     sample='"A new text."',
