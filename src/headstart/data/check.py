@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from headstart.data.examples import Content, Example, Examples, Finding, Kind, Part
+from headstart.data.examples import Content, Example, Examples, Finding, Kind, Part, labels_of
 from headstart.data.near import near_duplicates
 from headstart.data.parts import without_unseen
 from headstart.errors import DataError
@@ -164,18 +164,34 @@ def _copies(items: Sequence[Example], rows: Sequence[int]) -> Iterator[tuple[int
 
 
 def _lonely(items: Sequence[Example]) -> list[Finding]:
-    count = Counter(e.target for e in items)
+    count = Counter(label for e in items for label in labels_of(e.target))
     reason = "the only example of class {!r}: what is learned of it cannot be judged"
     return [
-        Finding(e.name, "single-example-class", "note", reason.format(e.target)) for e in items if count[e.target] == 1
+        Finding(e.name, "single-example-class", "note", reason.format(label))
+        for e in items
+        for label in labels_of(e.target)
+        if count[label] == 1
     ]
 
 
 def _several_classes(examples: Examples) -> None:
     classes = examples.classes
-    if len(classes) < 2:
+    if examples.goal == "number":
+        _several_numbers(examples)
+    elif examples.goal == "labels" and not classes:
+        raise DataError("No example has a label.", found=f"{len(examples)} examples with empty lists of labels")
+    elif examples.goal == "label" and len(classes) < 2:
         raise DataError(
             "There is a single class; telling apart takes at least two.",
             found=f"{len(examples)} examples of {', '.join(map(repr, classes))}",
             hint="Give the folder that holds the class folders, or a table with another label column.",
+        )
+
+
+def _several_numbers(examples: Examples) -> None:
+    if len({e.target for e in examples.items}) < 2:
+        raise DataError(
+            "All examples have the same number; there is nothing to learn.",
+            found=f"{len(examples)} times {examples.items[0].target}",
+            hint="Name another column with --label.",
         )

@@ -43,6 +43,11 @@ LABEL_NAMES = (
     "label_coarse",
     "stars",
     "rating",
+    "tags",
+    "genres",
+    "topics",
+    "categories",
+    "score",
 )
 PART_NAMES = ("split", "part", "set", "subset", "fold")
 _LOOKED_AT = 200

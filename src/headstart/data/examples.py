@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,6 +14,26 @@ Part = Literal["", "train", "valid", "test"]
 
 Kind = Literal["picture", "text"]
 """What the content of the examples is."""
+
+
+Goal = Literal["label", "labels", "number", "boxes", "text"]
+"""What is to be said of an example: one label, any number of labels, a number, boxes with a label each, a text."""
+
+
+@dataclass(frozen=True, order=True)
+class Box:
+    """A rectangle with a label, in pixels of the picture as it is shown. `crowd` marks one that holds many objects
+    of its label, which are not told apart."""
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    crowd: bool = False
+
+
+Target = str | float | tuple[str, ...] | tuple[Box, ...]
 
 
 class Content(Protocol):
@@ -50,7 +70,7 @@ class Example:
 
     name: str
     content: Content
-    target: str
+    target: Target
     part: Part = ""
 
 
@@ -77,6 +97,13 @@ class Finding:
         return f"{self.severity}: {self.name}: {self.reason}"
 
 
+def labels_of(target: Target) -> tuple[str, ...]:
+    """Return the labels in a target: none of a number."""
+    if isinstance(target, tuple):
+        return tuple(each.label if isinstance(each, Box) else each for each in target)
+    return (target,) if isinstance(target, str) else ()
+
+
 @dataclass(frozen=True)
 class Examples:
     """A data set as read: its examples, what the reader left out, and how it read them.
@@ -86,20 +113,22 @@ class Examples:
         how: one sentence for the report: which layout or which columns were recognised.
         findings: what the reader could not use or thinks worth knowing.
         kind: what the examples are, which says how they are inspected and encoded.
+        goal: what their targets are.
     """
 
     items: tuple[Example, ...]
     how: str
     findings: tuple[Finding, ...] = ()
     kind: Kind = "picture"
+    goal: Goal = "label"
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The distinct targets, sorted."""
-        return tuple(sorted({e.target for e in self.items}))
+        """The distinct labels, sorted."""
+        return tuple(sorted({label for e in self.items for label in labels_of(e.target)}))
 
     def parts(self) -> dict[Part, int]:
         """Count the examples of each part."""
@@ -107,4 +136,5 @@ class Examples:
 
     def only(self, keep: Iterable[int], findings: Iterable[Finding] = ()) -> Examples:
         """Return the examples at these positions, with further findings added."""
-        return Examples(tuple(self.items[i] for i in keep), self.how, (*self.findings, *findings), self.kind)
+        items = tuple(self.items[i] for i in keep)
+        return replace(self, items=items, findings=(*self.findings, *findings))

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headstart.data.columns import label_column, named
-from headstart.data.examples import CellContent, Content, Example, Examples, Finding, Kind, Part
-from headstart.data.parts import gathered, part_named, safe_name, whole_numbers
+from headstart.data.columns import LABEL_NAMES, label_column, named, rank
+from headstart.data.examples import CellContent, Content, Example, Examples, Finding, Goal, Kind, Part
+from headstart.data.parts import gathered, part_named, safe_name
 from headstart.data.roles import Roles, asked_for, kind_of, text_roles
 from headstart.data.rows import as_text
 from headstart.data.texts import TextContent
@@ -20,7 +20,11 @@ MARKERS = ("dataset_dict.json", "dataset_info.json", "state.json")
 
 
 def read_dataset(
-    path_or_name: str, content_column: str | None = None, label_column: str | None = None, kind: Kind | None = None
+    path_or_name: str,
+    content_column: str | None = None,
+    label_column: str | None = None,
+    kind: Kind | None = None,
+    goal: Goal | None = None,
 ) -> Examples:
     """Read a folder that `save_to_disk` of a Dataset or DatasetDict wrote, or a data set of the hub.
 
@@ -32,16 +36,17 @@ def read_dataset(
         content_column: the column of pictures or texts, or two of texts with a comma between; the one of type
             Image where it is left out, or else found as in tables.
         label_column: the column of labels; the one of type ClassLabel, or one so named, where it is left out.
+        goal: what is to be said of an example; found by looking at the labels where it is left out.
         kind: what the content is; pictures where it is left out and a column is of type Image, or else texts.
 
     Raises:
         DataError: the library is not installed, the data set cannot be had, or has no such content or labels.
         UsageError: a column that was named is not there.
     """
-    splits = _open(path_or_name)
+    splits = open_splits(path_or_name)
     items: list[Example] = []
     findings: list[Finding] = []
-    kept = {name: part for name in splits if (part := _part(name, len(splits))) is not None}
+    kept = {name: part for name in splits if (part := part_of_split(name, len(splits))) is not None}
     for name in splits.keys() - kept.keys():
         findings.append(Finding(name, "split-ignored", "note", "it is not called train, validation or test"))
     if not kept:
@@ -54,13 +59,12 @@ def read_dataset(
                 items.append(found)
             else:
                 findings.append(found)
-    items, changed = whole_numbers(items)
     columns = f"{roles.kind}s in {' and '.join(map(repr, roles.content))}, labels in {roles.label!r}"
     how = f"data set of the datasets library: {columns}, splits {', '.join(kept)}"
-    return gathered(items, findings + changed, how, roles.kind)
+    return gathered(items, findings, how, roles.kind, goal)
 
 
-def _open(path_or_name: str) -> Mapping[str, Any]:
+def open_splits(path_or_name: str) -> Mapping[str, Any]:
     """Return the splits by name."""
     try:
         import datasets
@@ -91,7 +95,7 @@ def _unavailable(name: str, is_folder: bool, error: Exception) -> DataError:
     )
 
 
-def _part(split: str, count: int) -> Part | None:
+def part_of_split(split: str, count: int) -> Part | None:
     return part_named(split) or ("" if count == 1 else None)
 
 
@@ -104,6 +108,8 @@ def _roles(split: Any, content: str | None, label: str | None, kind: Kind | None
         named(dict.fromkeys(features, ()), label)
     images = [name for name, f in features.items() if isinstance(f, datasets.Image)]
     classes = [name for name, f in features.items() if isinstance(f, datasets.ClassLabel)]
+    lists = [name for name, f in features.items() if _is_list(f) and rank(name, LABEL_NAMES) < len(LABEL_NAMES)]
+    classes = classes or lists
     if (kind or kind_of(dict.fromkeys(images, ""), {}, asked, Path())) == "text":
         if wrong := [name for name in asked if name in images]:
             raise UsageError("A column of type Image holds no texts.", found=", ".join(wrong))
@@ -116,6 +122,14 @@ def _roles(split: Any, content: str | None, label: str | None, kind: Kind | None
     return Roles("picture", (column,), label, "")
 
 
+def _is_list(feature: Any) -> bool:
+    """Whether a column holds lists of words or class labels."""
+    import datasets
+
+    inner = getattr(feature, "feature", None)
+    return isinstance(inner, datasets.ClassLabel) or (isinstance(inner, datasets.Value) and inner.dtype == "string")
+
+
 def _plain(split: Any, more: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return the columns of words and numbers, as text."""
     import datasets
@@ -125,7 +139,7 @@ def _plain(split: Any, more: Sequence[str] = ()) -> dict[str, list[str]]:
 
 
 def _rows(split: Any, name: str, part: Part, roles: Roles) -> Iterator[Example | Finding]:
-    contents = _texts(split, roles.content) if roles.kind == "text" else _pictures(split, roles.content[0])
+    contents = _texts(split, roles.content) if roles.kind == "text" else pictures_of(split, roles.content[0])
     width = len(str(len(split)))
     for i, (content, target) in enumerate(zip(contents, _targets(split, roles.label), strict=True)):
         row = safe_name(f"{name}#{i + 1:0{width}d}")
@@ -135,7 +149,7 @@ def _rows(split: Any, name: str, part: Part, roles: Roles) -> Iterator[Example |
             yield Finding(row, "no-label", "left out", f"it has no label in column {roles.label!r}", bad=True)
 
 
-def _pictures(split: Any, column: str) -> Iterator[Content]:
+def pictures_of(split: Any, column: str) -> Iterator[Content]:
     import datasets
 
     raw = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
@@ -149,7 +163,11 @@ def _texts(split: Any, columns: Sequence[str]) -> Iterator[Content]:
 
 def _targets(split: Any, label: str) -> list[str]:
     values = list(split.with_format(None)[label])
-    names = getattr(split.features[label], "names", None)
+    feature = split.features[label]
+    inner = getattr(getattr(feature, "feature", None), "names", None)
+    if inner:
+        return [as_text([inner[v] for v in each] if each is not None else None) for each in values]
+    names = getattr(feature, "names", None)
     if names is None:
         return [as_text(v) for v in values]
     return [names[v] if v is not None and 0 <= v < len(names) else "" for v in values]

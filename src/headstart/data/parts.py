@@ -6,7 +6,8 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 
-from headstart.data.examples import Example, Examples, Finding, Kind, Part
+from headstart.data.examples import Example, Examples, Finding, Goal, Kind, Part, labels_of
+from headstart.data.targets import aimed
 
 _WORDS: dict[str, Part] = {
     "train": "train",
@@ -33,9 +34,18 @@ def safe_name(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_ESCAPES)
 
 
-def gathered(items: list[Example], findings: list[Finding], how: str, kind: Kind = "picture") -> Examples:
-    """Make Examples of what a reader found: in order, names distinct, classes compared between parts."""
-    read = Examples(_in_order(_distinct_names(items)), how, tuple(findings), kind)
+def gathered(
+    items: list[Example], findings: list[Finding], how: str, kind: Kind = "picture", goal: Goal | None = "label"
+) -> Examples:
+    """Make Examples of what a reader found: in order, names distinct, labels read and compared between parts.
+
+    Raises:
+        DataError: the labels cannot be read as the goal asks.
+    """
+    read = aimed(Examples(_in_order(_distinct_names(items)), how, tuple(findings), kind), goal)
+    if read.goal == "label":
+        named, changed = whole_numbers(list(read.items))
+        read = replace(read, items=tuple(named), findings=(*read.findings, *changed))
     return without_unseen(read.only(range(len(read)), _unjudged(read)))
 
 
@@ -44,12 +54,12 @@ def whole_numbers(items: list[Example]) -> tuple[list[Example], list[Finding]]:
 
     pandas makes such of whole numbers when a single one is missing, and then not in every file.
     """
-    targets = {e.target for e in items}
+    targets = {str(e.target) for e in items}
     changed = {t: t.partition(".")[0] for t in targets if "." in t}
     if not changed or not all(_WHOLE.match(t) for t in targets):
         return items, []
     said = ", ".join(f"{old!r} is read as {new!r}" for old, new in sorted(changed.items())[:5])
-    renamed = [replace(e, target=changed.get(e.target, e.target)) for e in items]
+    renamed = [replace(e, target=changed.get(str(e.target), e.target)) for e in items]
     return renamed, [Finding("labels", "whole-numbers", "repaired", f"they are whole numbers: {said}")]
 
 
@@ -70,17 +80,30 @@ def _distinct_names(items: list[Example]) -> list[Example]:
 
 
 def without_unseen(examples: Examples) -> Examples:
-    """Leave out valid and test examples of classes without a training example; one finding for each class."""
-    train = {e.target for e in examples.items if e.part in ("", "train")}
+    """Leave out valid and test examples of classes without a training example; one finding for each class.
+
+    Of several labels an example keeps those that are known.
+    """
+    train = {label for e in examples.items if e.part in ("", "train") for label in labels_of(e.target)}
     unseen: defaultdict[tuple[Part, str], list[int]] = defaultdict(list)
     for i, e in enumerate(examples.items):
-        if train and e.target not in train:
-            unseen[e.part, e.target].append(i)
+        for label in labels_of(e.target):
+            if train and label not in train:
+                unseen[e.part, label].append(i)
     if not unseen:
         return examples
+    if examples.goal == "labels":
+        items = tuple(replace(e, target=tuple(t for t in labels_of(e.target) if t in train)) for e in examples.items)
+        notes = [_unknown(part, label, len(rows)) for (part, label), rows in unseen.items()]
+        return replace(examples, items=items, findings=(*examples.findings, *notes))
     gone = {i for rows in unseen.values() for i in rows}
     findings = [_unseen(part, target, len(rows)) for (part, target), rows in unseen.items()]
     return examples.only((i for i in range(len(examples)) if i not in gone), findings)
+
+
+def _unknown(part: Part, label: str, count: int) -> Finding:
+    reason = f"no training example has the label; it is passed over in {count} {part} example{'s' * (count > 1)}"
+    return Finding(f"{part}/{label}", "unseen-class", "repaired", reason)
 
 
 def _unseen(part: Part, target: str, count: int) -> Finding:
@@ -92,7 +115,7 @@ def _unjudged(examples: Examples) -> list[Finding]:
     """Return a note for each class of the training examples that a given valid or test part lacks."""
     targets: defaultdict[Part, set[str]] = defaultdict(set)
     for e in examples.items:
-        targets[e.part].add(e.target)
+        targets[e.part].update(labels_of(e.target))
     train = targets[""] | targets["train"]
     judged: tuple[Part, ...] = ("valid", "test")
     return [

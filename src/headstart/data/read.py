@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from headstart.data.examples import Examples, Kind
+from headstart.data.examples import Examples, Goal, Kind
 from headstart.data.folder import read_folder
 from headstart.data.hub import MARKERS, read_dataset
 from headstart.data.parts import safe_name
@@ -20,11 +21,22 @@ _LONGEST_NAME = 255  # of a file, on all usual file systems
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
+class Asked(NamedTuple):
+    """What the user said of data: the columns of the content and of the labels, what the content is and what is to be
+    said of it. None stands for what is found by looking."""
+
+    content: str | None
+    label: str | None
+    kind: Kind | None
+    goal: Goal | None
+
+
 def read(
     source: str | Path,
     content_column: str | None = None,
     label_column: str | None = None,
     kind: Kind | None = None,
+    goal: Goal | None = None,
 ) -> Examples:
     """Read labelled data, pictures or texts.
 
@@ -36,18 +48,19 @@ def read(
             `premise,hypothesis`.
         label_column: of a table, the column of labels.
         kind: what the content is; None finds out by looking.
+        goal: what is to be said of an example; None finds out by looking at the labels.
 
     Raises:
         UsageError: there is nothing at that path, or a column is not there.
         DataError: what is there cannot be read as labelled data.
     """
-    path = place(source).expanduser()
+    path, asked = place(source).expanduser(), Asked(content_column, label_column, kind, goal)
     if path.is_dir():
-        return _read_folder(path, content_column, label_column, kind)
+        return _read_folder(path, asked)
     if path.is_file():
-        return _read_file(path, content_column, label_column, kind)
+        return _read_file(path, asked)
     if isinstance(source, str) and _HUB_NAME.match(source) and not path.parent.exists():
-        return read_dataset(source, content_column, label_column, kind)
+        return read_dataset(source, *asked)
     raise _not_there(path)
 
 
@@ -69,22 +82,22 @@ def place(source: str | Path) -> Path:
     return path
 
 
-def _read_folder(folder: Path, content_column: str | None, label_column: str | None, kind: Kind | None) -> Examples:
+def _read_folder(folder: Path, asked: Asked) -> Examples:
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"The folder {folder} cannot be read.", found=str(error)) from error
     if any(path.name in MARKERS for path in inside):
-        return read_dataset(str(folder), content_column, label_column, kind)
+        return read_dataset(str(folder), *asked)
     if split_tables(folder):
-        return read_tables(folder, content_column, label_column, kind)
+        return read_tables(folder, *asked)
     tables = [p for p in inside if p.suffix.lower() in FORMATS and p.is_file() and not p.name.startswith(".")]
     folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
     if len(tables) == 1 and len(folders) < 2:
-        return read_table(tables[0], content_column, label_column, kind)
-    if (kind == "text" or not folders) and _labelled_texts(folder):
-        return read_tables(folder, content_column, label_column, kind, LINE_FORMATS)
-    return read_folder(folder, kind)
+        return read_table(tables[0], *asked)
+    if (asked.kind == "text" or not folders) and _labelled_texts(folder):
+        return read_tables(folder, *asked, LINE_FORMATS)
+    return read_folder(folder, asked.kind)
 
 
 def _labelled_texts(folder: Path) -> bool:
@@ -95,14 +108,14 @@ def _labelled_texts(folder: Path) -> bool:
         raise DataError(f"The folder {folder} cannot be read.", found=str(error)) from error
 
 
-def _read_file(path: Path, content_column: str | None, label_column: str | None, kind: Kind | None) -> Examples:
+def _read_file(path: Path, asked: Asked) -> Examples:
     if path.suffix.lower() in FORMATS:
-        return read_table(path, content_column, label_column, kind)
+        return read_table(path, *asked)
     try:
         with path.open("rb") as handle:
             format_ = sniff(handle.read(64))
         if path.suffix.lower() in LINE_FORMATS and is_labelled_text(path):
-            return read_table(path, content_column, label_column, kind)
+            return read_table(path, *asked)
     except OSError as error:
         raise DataError(f"{safe_name(str(path))} cannot be read.", found=str(error)) from error
     if format_:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart.data.columns import LABEL_NAMES, rank
 from headstart.data.delimited import read_sheet
 from headstart.data.encodings import decoded
 from headstart.data.examples import Finding
@@ -149,7 +150,9 @@ def _from_records(path: Path, records: Sequence[Any], how: str) -> Rows:
 
 
 def as_text(value: object) -> str:
-    """Return a cell as text; nothing, and what is no number, as an empty string."""
+    """Return a cell as text; nothing, and what is no number, as an empty string; a list as JSON has it."""
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False, default=str)
     if value is None or value != value:
         return ""
     return str(value).strip()
@@ -228,9 +231,19 @@ def _readable(file: Any, pictures: Mapping[str, str]) -> dict[str, str]:
         if pa.types.is_struct(column.type):
             if column.type.get_field_index("path") >= 0:
                 out[f"{column.name}.path" if column.name in pictures else column.name] = f"{column.name}.path"
+        elif _is_list(column.type) and rank(column.name, LABEL_NAMES) < len(LABEL_NAMES):
+            out[column.name] = f"{column.name}.list.element"
         elif column.name not in pictures and not pa.types.is_nested(column.type):
             out[column.name] = column.name
     return out
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether an Arrow type is that of lists of words or numbers."""
+    import pyarrow as pa
+
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return lists and not pa.types.is_nested(kind.value_type)
 
 
 def _values(file: Any, leaf: str) -> list[str]:

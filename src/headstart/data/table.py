@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from headstart.data import columns as looking
 from headstart.data.cells import ParquetCells
-from headstart.data.examples import CellContent, Content, Example, Examples, FileContent, Finding, Kind, Part
-from headstart.data.parts import gathered, part_named, safe_name, whole_numbers
+from headstart.data.examples import CellContent, Content, Example, Examples, FileContent, Finding, Goal, Kind, Part
+from headstart.data.parts import gathered, part_named, safe_name
 from headstart.data.roles import Roles, names_files, roles_of
 from headstart.data.rows import FORMATS, Rows, read_rows
+from headstart.data.targets import joined
 from headstart.data.text_columns import text_columns
 from headstart.data.texts import TextContent, TextFile
 from headstart.errors import DataError
@@ -21,7 +23,11 @@ _SHARD = re.compile(r"^(?P<word>[a-z]+)(-\d+(-of-\d+)?)?$", re.IGNORECASE)
 
 
 def read_table(
-    path: Path, content_column: str | None = None, label_column: str | None = None, kind: Kind | None = None
+    path: Path,
+    content_column: str | None = None,
+    label_column: str | None = None,
+    kind: Kind | None = None,
+    goal: Goal | None = None,
 ) -> Examples:
     """Read a table: CSV, TSV, JSON lines, JSON, Parquet; or a text file of one `LABEL text` a line.
 
@@ -29,14 +35,16 @@ def read_table(
         path: the file. Paths in it are relative to its folder, or absolute.
         content_column: the column of paths, pictures or texts, found by looking where it is left out; of pairs of
             texts both, with a comma between.
-        label_column: the column of labels; found by name, or by looking.
+        label_column: the column of labels; found by name, or by looking. Several with commas between: columns of 0 and
+            1, each of which says whether a label is given.
         kind: pictures or texts; found by looking where it is left out.
+        goal: what is to be said of an example; found by looking at the labels where it is left out.
 
     Raises:
         DataError: the table cannot be read, or its columns cannot be told apart.
         UsageError: a column that was named is not there.
     """
-    return _read_all([(path, "")], content_column, label_column, kind)
+    return _read_all([(path, "")], content_column, label_column, kind, goal)
 
 
 def split_tables(folder: Path, suffixes: Container[str] = FORMATS) -> list[tuple[Path, Part]]:
@@ -55,6 +63,7 @@ def read_tables(
     content_column: str | None = None,
     label_column: str | None = None,
     kind: Kind | None = None,
+    goal: Goal | None = None,
     suffixes: Container[str] = FORMATS,
 ) -> Examples:
     """Read `train`, `val` and `test` tables that lie side by side, in any of the formats.
@@ -67,7 +76,7 @@ def read_tables(
     tables = split_tables(folder, suffixes)
     if not tables:
         raise DataError(f"There is no train, val or test table in {safe_name(folder.name)}.")
-    return _read_all(tables, content_column, label_column, kind)
+    return _read_all(tables, content_column, label_column, kind, goal)
 
 
 def read_texts(path: Path) -> list[tuple[str, Content]]:
@@ -92,22 +101,32 @@ def _unusable(finding: Finding) -> Content:
 
 
 def _read_all(
-    tables: Sequence[tuple[Path, Part]], content: str | None, label: str | None, kind: Kind | None
+    tables: Sequence[tuple[Path, Part]], content: str | None, label: str | None, kind: Kind | None, goal: Goal | None
 ) -> Examples:
     items: list[Example] = []
     findings: list[Finding] = []
     said: list[str] = []
     before: tuple[Rows, Roles] | None = None
     for path, part in tables:
-        rows = read_rows(path, before[0] if before else None)
+        rows = _with_label(read_rows(path, before[0] if before else None), label)
         roles = _same_roles(rows, before) if before else None
         roles = roles or roles_of(rows, content, label, kind)
         before = before or (rows, roles)
         more, found = _read(rows, roles, part)
         items, findings, kind = items + more, [*findings, *rows.findings, *found], roles.kind
         said.append(_said(rows, roles))
-    items, changed = whole_numbers(items)
-    return gathered(items, findings + changed, "; ".join(said), kind or "picture")
+    return gathered(items, findings, "; ".join(said), kind or "picture", goal)
+
+
+def _with_label(rows: Rows, label: str | None) -> Rows:
+    """Return the table with one column for several of 0 and 1 that were named as its labels."""
+    names = [name.strip() for name in label.split(",")] if label and label not in rows.columns else []
+    if len(names) < 2:
+        return rows
+    for name in names:
+        looking.named(rows.columns, name)
+    kept = {name: values for name, values in rows.columns.items() if name not in names}
+    return replace(rows, columns={**kept, str(label): joined(rows.columns, names)})
 
 
 def _same_roles(rows: Rows, before: tuple[Rows, Roles]) -> Roles | None:
