@@ -88,7 +88,7 @@ def trained(
     start = time.perf_counter()
     batches = Batches(source(), rows, target_N, 32, seed, workers=cores())
     recipe = Recipe(epochs * batches.in_epoch, rate, round(0.1**share, 2), seed)
-    _, training = begun(model, recipe, batches, len(base.divided.examples.classes))
+    _, training = begun(model, recipe, batches, base.divided.aim)
     for _ in tune(training, batches):
         pass
     took = time.perf_counter() - start

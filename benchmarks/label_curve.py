@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from headstart import encoder, prepare
+from headstart.aims.label import one_label
 from headstart.backbones import from_timm
 from headstart.backbones.backbone import Backbone
 from headstart.data.check import Checked
@@ -63,7 +64,8 @@ def drawn(rows: Index, target_N: Index, labels: str, seed: int) -> Index:
 def accuracy(x_ND: Floats, target_N: Index, train: Index, judged: Index, unit: Index, seed: int) -> float:
     """Fit headstart's linear head on `train`, its settings chosen inside it, and score it on `judged`."""
     splits = split.Splits(train, judged, split.cross_validation(train, target_N, unit, seed), unit, 0, "")
-    head = probe(x_ND, target_N, int(target_N.max()) + 1, splits, time.perf_counter).head
+    aim = one_label(tuple(map(str, range(int(target_N.max()) + 1))))
+    head = probe(x_ND, target_N, aim, splits, time.perf_counter).head
     return float((head.logits(x_ND[judged]).argmax(1) == target_N[judged]).mean())
 
 

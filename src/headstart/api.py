@@ -22,6 +22,7 @@ def fit(
     *,
     out: str | Path = "",
     task: str = "auto",
+    goal: str = "auto",
     backbone: str | Path = "auto",
     test: str | Path = "",
     content: str = "",
@@ -43,6 +44,8 @@ def fit(
             Parquet table; a Hugging Face data set's folder or name.
         out: the model folder; `headstart-NAME` in the working folder where it is left out.
         task: what to learn; found from the data by default.
+        goal: what is to be said of an example: `label`, `labels` (any number of them), `number`; found by looking at
+            the labels by default.
         backbone: the pretrained network: `auto`, a timm name, a folder, `ARCHITECTURE@WEIGHTS`, a hub
             address.
         test: further labelled data, judged once, at the end.
@@ -65,7 +68,7 @@ def fit(
     """
     limit = seconds(str(budget))
     options = Options(
-        str(place(data)), str(out), task, str(backbone), str(place(test)) if test else "", content, label, seed,
+        str(place(data)), str(out), task, goal, str(backbone), str(place(test)) if test else "", content, label, seed,
         precision, str(cache), budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),
     )  # fmt: skip
     result = pipeline.fit(options, track)

@@ -46,16 +46,16 @@ class Base:
         """Return what is told of a run that ended here."""
         found, d = self.divided.examples, self.divided
         return Story(
-            self.task, self.options, self.encoder.backbone, found, self.features, d.splits, d.target_N, self.probe,
-            scores, watch.seconds, watch.done, self.mark, d.near,
+            self.task, d.aim, self.options, self.encoder.backbone, found, self.features, d.splits, d.target_N,
+            self.probe, scores, watch.seconds, watch.done, self.mark, d.near,
         )  # fmt: skip
 
     def judged(self, splits: Splits, deep: Deepened | None, x_of: Callable[[Index], Floats]) -> Scores:
         """Score what ships."""
         tried = [step.tried for step in deep.climbed.steps] if deep else []
         head = deep.climbed.head if deep else self.probe.head
-        target_N, scoring = self.divided.target_N, self.task.scoring
-        return judge(self.probe, tried, head, x_of, target_N, splits, scoring, self.options.seed)
+        target_N, aim = self.divided.target_N, self.divided.aim
+        return judge(self.probe, tried, head, x_of, target_N, splits, aim, self.options.seed)
 
 
 def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
@@ -73,13 +73,13 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
     with watch("split"):
         divided = divide(data, first_columns(x_ND, backbone.readouts), options.seed)
     with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
-        classes, target_N = len(divided.examples.classes), divided.target_N
+        aim, target_N = divided.aim, divided.target_N
         fast = len(divided.splits.judged) and len(divided.splits.train) > MANY_ROWS
         probed, x_ND, way = best_readout(
             x_ND,
             backbone.readouts,
-            lambda x: probe(x, target_N, classes, divided.splits, clock, advance),
-            (lambda x: closed_form_loss(x, target_N, classes, divided.splits)) if fast else None,
+            lambda x: probe(x, target_N, aim, divided.splits, clock, advance),
+            (lambda x: closed_form_loss(x, target_N, aim, divided.splits)) if fast else None,
         )
     if way is not None:
         encode_with = replace(encode_with, backbone=way.open())

@@ -19,7 +19,7 @@ from headstart import __version__
 from headstart.commands import backbones, check, evaluate, predict, report
 from headstart.console import print_json, say, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
-from headstart.flags import CACHE, JSON, columns
+from headstart.flags import CACHE, GOAL, JSON, columns
 from headstart.process import wait_asleep
 
 _STARTED = time.perf_counter()
@@ -57,6 +57,7 @@ def cli() -> None:
     metavar="NAME",
     help="What to learn: image-classification, text-classification; auto looks at the data.",
 )
+@GOAL
 @click.option("--backbone", default="auto", show_default=True, metavar="NAME", help=_BACKBONE)
 @click.option("--test", default="", metavar="DATA", help="Further labelled data, judged once, at the end.")
 @columns
@@ -99,9 +100,9 @@ def cli() -> None:
 @CACHE
 @JSON
 def fit(
-    data: str, out: str, task: str, backbone: str, test: str, content: str, label: str, seed: int, precision: Any,
-    budget: str, scratch: bool, labels_per_class: str, plan: str, plan_only: str, log: str, workers: int,
-    cache: str, as_json: bool,
+    data: str, out: str, task: str, goal: str, backbone: str, test: str, content: str, label: str, seed: int,
+    precision: Any, budget: str, scratch: bool, labels_per_class: str, plan: str, plan_only: str, log: str,
+    workers: int, cache: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Make a model of labelled DATA, and a report on it.
 
@@ -117,6 +118,8 @@ def fit(
     headstart fit photos/ --budget 0                   # the linear head alone, in seconds
     headstart fit labels.csv --label species --out birds
     headstart fit reviews.csv --text review --label stars
+    headstart fit reviews.csv --label stars --goal number          # stars as a measure
+    headstart fit comments.csv --label toxic,rude,threat           # any number of labels each
     headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
     headstart fit new/ --backbone headstart-photos     # go on from a model of yours
     """
@@ -127,7 +130,7 @@ def fit(
     from headstart.runs import seconds
 
     options = Options(
-        data, out, task, backbone, test, content, label, seed, precision, cache, budget=seconds(budget),
+        data, out, task, goal, backbone, test, content, label, seed, precision, cache, budget=seconds(budget),
         scratch=scratch, labels=labels_per_class, plan=plan, plan_only=plan_only, log=log, workers=workers,
     )  # fmt: skip
     result = run(options, bars, began=_STARTED, tell=say)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from headstart.console import print_json, say, table, table_of_rungs, tell_findings, wait
-from headstart.flags import CACHE, JSON, columns
+from headstart.flags import CACHE, GOAL, JSON, columns
 
 
 @click.command()
@@ -81,19 +81,22 @@ def evaluate(model: Path, data: str, content: str, label: str, verify: bool, cac
 @click.command()
 @click.argument("data")
 @columns
+@GOAL
 @JSON
-def check(data: str, content: str, label: str, as_json: bool) -> None:
+def check(data: str, content: str, label: str, goal: str, as_json: bool) -> None:
     """Read and check labelled DATA without training: every file that is bad, odd or double, with the reason."""
     from collections import Counter
 
+    from headstart.aims import goal_asked
     from headstart.data.check import check as run
     from headstart.data.check import inspected
+    from headstart.data.examples import labels_of
     from headstart.data.read import read
     from headstart.errors import DataError
     from headstart.progress import bars, quiet
     from headstart.tasks import task_for
 
-    found = read(data, content or None, label or None)
+    found = read(data, content or None, label or None, None, goal_asked(goal))
     inspect = task_for("auto", found.kind).inspect
     refused: DataError | None = None
     try:
@@ -101,7 +104,7 @@ def check(data: str, content: str, label: str, as_json: bool) -> None:
     except DataError as error:  # which is told last: this command is there to list the reasons
         examples, refused = inspected(found, inspect, quiet).examples, error
     findings = [{"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason} for f in examples.findings]
-    counts = Counter((e.target, e.part) for e in examples.items)
+    counts = Counter((label, e.part) for e in examples.items for label in labels_of(e.target))
     if as_json:
         classes = [{"class": c, "part": p, "examples": n} for (c, p), n in sorted(counts.items())]
         usable = {"usable": refused is None, "refused": refused and refused.what}

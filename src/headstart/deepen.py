@@ -73,7 +73,7 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
     views = ground.encoder.task.augment.views
-    by_pairs = ground.encoder.task.pairs and len(train) <= FEW * ground.classes
+    by_pairs = ground.encoder.task.pairs and ground.aim.pairs and len(train) <= FEW * ground.outputs
     again = not ground.splits.given_valid
     made = plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs)
     if made.rungs or not scratch:

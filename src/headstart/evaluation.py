@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart.data.check import inspected
 from headstart.data.examples import Finding
 from headstart.data.near import near_duplicates
@@ -65,10 +63,10 @@ def evaluate(
     """
     if not isinstance(model, Predictor):
         model = load(model)
-    examples = read(data, content or None, label or None, model.task.kind)
+    examples = read(data, content or None, label or None, model.task.kind, model.aim.goal)
     part = next((p for p in ("test", "valid") if examples.parts().get(p)), None)
     mine = [i for i, e in enumerate(examples.items) if part is None or e.part == part]
-    known = [i for i in mine if examples.items[i].target in model.labels]
+    known = [i for i in mine if model.aim.knows(examples.items[i].target)]
     strangers = [
         Finding(
             examples.items[i].name,
@@ -77,7 +75,7 @@ def evaluate(
             f"the model has no class {examples.items[i].target!r}",
         )
         for i in mine
-        if examples.items[i].target not in model.labels
+        if not model.aim.knows(examples.items[i].target)
     ]
     checked = inspected(examples.only(known, strangers), model.task.inspect, track)
     if not len(checked.examples):
@@ -105,8 +103,8 @@ def _scored(
         for i, why in features.failures.items()
     ]
     kept = [items[i].digest for i in features.kept]
-    scoring = model.task.scoring
-    target_N = np.asarray([model.labels.index(examples[i].target) for i in features.kept], np.intp)
+    scoring = model.aim.scoring
+    target_N = model.aim.encode([examples[i].target for i in features.kept])
     x_ND = features.space.take(kept)
     read_out = scoring.read(model.head.logits(x_ND), target_N)
     least = model.record["thresholds"]["near_copies"]  # None: only equal bytes are copies to a tuned network

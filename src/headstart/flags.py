@@ -16,7 +16,19 @@ _EACH = (
         metavar="COLUMN",
         help="The column of a table that holds the paths, or the texts; two with a comma between for pairs of texts.",
     ),
-    click.option("--label", default="", metavar="COLUMN", help="The column of a table that holds the labels."),
+    click.option(
+        "--label",
+        default="",
+        metavar="COLUMN",
+        help="The column of a table that holds the labels; several of 0 and 1, with commas, for any number of labels.",
+    ),
+)
+GOAL = click.option(
+    "--goal",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "label", "labels", "number"]),
+    help="What is to be said of an example: one label, any number of labels, a number; auto looks at the labels.",
 )
 CACHE = click.option(
     "--cache",

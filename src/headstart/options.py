@@ -23,6 +23,7 @@ class Options:
         task: a task's name, or `auto`.
         backbone: a pretrained network: see `headstart.backbones.images.open_image_backbone`.
         test: further data that are judged once, at the end.
+        goal: what is to be said of an example: `label`, `labels`, `number`, or `auto`: found by looking.
         content, label: columns of a table; found by looking where they are left out.
         seed: fixes everything that is drawn.
         precision: of the engine: `auto`, `fp32` or `bf16`.
@@ -40,6 +41,7 @@ class Options:
     data: str
     out: str = ""
     task: str = "auto"
+    goal: str = "auto"
     backbone: str = "auto"
     test: str = ""
     content: str = ""

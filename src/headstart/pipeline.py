@@ -135,7 +135,7 @@ def deeper(
     keep_freed()
     items = items_of(base.data, base.task.size)
     ground = Ground(
-        base.encoder, items, d.target_N, d.splits, base.probe, base.task.scoring, options.seed, run.folder,
+        base.encoder, items, d.target_N, d.splits, base.probe, d.aim, options.seed, run.folder,
         options.workers, device(), track, clock, log,
     )  # fmt: skip
     budget = Budget(options.budget, watch.began, clock)
@@ -191,7 +191,7 @@ def _tuned(base: Base, backbone: Backbone, clock: Callable[[], float]) -> tuple[
 
 def _ship(story: Story, base: Base, backbone: Backbone, watch: Stopwatch) -> dict[str, Any]:
     shipping = watch.clock()
-    model = Model(backbone, story.head, story.examples.classes, story.record())
+    model = Model(backbone, story.head, story.aim, story.record())
     said: dict[str, Any] = {}
 
     def others(saved: Saved) -> Mapping[str, bytes]:

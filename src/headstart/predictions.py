@@ -52,8 +52,14 @@ def _inside(folder: Path, endings: Sequence[str]) -> list[str]:
 
 
 def as_csv(said: Iterable[Prediction]) -> str:
-    """Return predictions as CSV: name, label, probability, then one column a class, then error."""
+    """Return predictions as CSV: name, label, probability, then one column a class, then error.
+
+    Of any number of labels: name, labels with bars between, one column a label, error; of numbers: name, value, error.
+    """
     said = list(said)
+    first = next((p for p in said if not p.error), None)
+    if first and (first.value is not None or first.labels is not None):
+        return _without_probability(said, first)
     classes = next((tuple(c for c, _ in p.probabilities) for p in said if not p.error), ())
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -61,6 +67,17 @@ def as_csv(said: Iterable[Prediction]) -> str:
     for p in said:
         each = [f"{value:.6f}" for _, value in p.probabilities] or [""] * len(classes)
         writer.writerow([p.name, p.label, "" if p.error else f"{p.probability:.6f}", *each, p.error])
+    return out.getvalue()
+
+
+def _without_probability(said: Sequence[Prediction], first: Prediction) -> str:
+    classes = [c for c, _ in first.probabilities]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["name", "labels" if classes else "value", *(f"p({c})" for c in classes), "error"])
+    for p in said:
+        each = [f"{value:.6f}" for _, value in p.probabilities] or [""] * len(classes)
+        writer.writerow([p.name, p.label, *each, p.error])
     return out.getvalue()
 
 

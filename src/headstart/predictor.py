@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
+from headstart.aims import aim_of
+from headstart.aims.aim import Aim, Said
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.engine import Array, Chosen, Precision, TorchEngine
 from headstart.data.examples import CellContent, Content, FileContent
 from headstart.encoder import Encoder, encoder
 from headstart.errors import DataError, ModelError
-from headstart.heads.linear import LinearHead, softmax
+from headstart.heads.linear import LinearHead
 from headstart.ragged import pile
-from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, load_head
+from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, apart, load_head
 from headstart.store import file_digest, load_json, recover_folder
 from headstart.tasks import task_named
 from headstart.tasks.task import Task
@@ -32,24 +31,41 @@ Input = str | Path | tuple[str, ...] | Content | bytes
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one input; or, where `error` is not empty, why it says nothing."""
+    """What the model says of one input; or, where `error` is not empty, why it says nothing.
+
+    Attributes:
+        name: of the input.
+        label: the label; of several, all with bars between; of a number, the number.
+        probability: of the label; nan where there is not just one.
+        probabilities: (label, its probability) of all labels.
+        error: why nothing is said.
+        labels: where an example may have any number of them, those that are more likely than not; else None.
+        value: the number, where one is told; else None.
+    """
 
     name: str
     label: str = ""
     probability: float = float("nan")
     probabilities: tuple[tuple[str, float], ...] = ()
     error: str = ""
+    labels: tuple[str, ...] | None = None
+    value: float | None = None
+
+    @staticmethod
+    def of(name: str, said: Said) -> Prediction:
+        """Return what is said of an input."""
+        return Prediction(name, said.label, said.probability, said.probabilities, "", said.labels, said.value)
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON output."""
         if self.error:
             return {"name": self.name, "error": self.error}
-        return {
-            "name": self.name,
-            "label": self.label,
-            "probability": self.probability,
-            "probabilities": dict(self.probabilities),
-        }
+        if self.value is not None:
+            return {"name": self.name, "value": self.value}
+        each = {"probabilities": dict(self.probabilities)}
+        if self.labels is not None:
+            return {"name": self.name, "labels": list(self.labels), **each}
+        return {"name": self.name, "label": self.label, "probability": self.probability, **each}
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,7 @@ class Predictor:
         task: its task.
         backbone: its trunk.
         head: its head.
-        labels: class names in the order of the logits.
+        aim: what it says of an example; `labels` are the names of its logits.
         record: the whole of `headstart.json`.
         encoder: runs the trunk.
     """
@@ -70,9 +86,14 @@ class Predictor:
     task: Task
     backbone: Backbone
     head: LinearHead
-    labels: tuple[str, ...]
+    aim: Aim
     record: dict[str, Any]
     encoder: Encoder
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each logit stands for: class names."""
+        return self.aim.outputs
 
     def predict(self, inputs: Input | Iterable[Input]) -> list[Prediction]:
         """Predict each input, in order; what cannot be read gets a prediction with an `error`.
@@ -94,7 +115,8 @@ class Predictor:
             if isinstance(features, str):
                 yield Prediction(name, error=features)
             else:
-                yield self._said(name, softmax(self.head.logits(features[None]))[0])
+                said = self.aim.said(self.aim.probabilities(self.head.logits(features[None]))[0])
+                yield Prediction.of(name, said)
 
     def _content(self, given: Input) -> Content:
         if isinstance(given, str | Path | tuple):
@@ -104,11 +126,6 @@ class Predictor:
         if not hasattr(given, "read"):
             raise DataError("An input is a path, a text or bytes.", found=type(given).__name__)
         return given
-
-    def _said(self, name: str, p_K: NDArray[np.float64]) -> Prediction:
-        best = int(p_K.argmax())
-        each = tuple((label, float(p)) for label, p in zip(self.labels, p_K, strict=True))
-        return Prediction(name, self.labels[best], float(p_K[best]), each)
 
     def evaluate(self, data: str | Path) -> Evaluation:
         """Score the model on labelled data; see `headstart.evaluate`."""
@@ -131,11 +148,12 @@ class Predictor:
         golden = load_file(self.folder / GOLDEN)
         network = self.task.network(self.backbone.trunk, self.backbone.preprocess)
         features_ND = pile(list(TorchEngine(network).run(list(golden["inputs"]))))
-        worst = np.abs(softmax(self.head.logits(features_ND)) - softmax(golden["logits"])).max()
+        means = self.aim.probabilities
+        worst = apart(means(self.head.logits(features_ND)), means(golden["logits"]))
         if not worst <= GOLDEN_TOLERANCE:
             raise ModelError(
                 "The model does not reproduce its golden outputs here.",
-                found=f"a probability differs by {worst:.3g}",
+                found=f"what it says differs by {worst:.3g}",
                 hint="Another version of its library may compute otherwise: see `versions` in headstart.json.",
             )
 
@@ -174,7 +192,7 @@ def load(
         task,
         backbone,
         load_head(folder / HEAD),
-        tuple(record["labels"]),
+        aim_of(record.get("aim", "label"), tuple(record["labels"])),
         record,
         encoder(task, backbone, precision, cache, choose=choose),
     )

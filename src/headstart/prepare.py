@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.aims import aim_for, goal_asked
+from headstart.aims.aim import Aim, Truth
 from headstart.data.check import Checked, bad_share, check
 from headstart.data.examples import Content, Example, Examples, Finding
 from headstart.data.near import near_duplicates, threshold_for
@@ -16,7 +18,7 @@ from headstart.data.read import read
 from headstart.errors import DataError
 from headstart.progress import Track
 from headstart.stages.encode import Features, Item
-from headstart.stages.split import Index, Splits, copies, split
+from headstart.stages.split import Splits, copies, split
 from headstart.store import fingerprint
 from headstart.tasks import kind_asked, task_for
 from headstart.tasks.task import Task
@@ -34,9 +36,9 @@ def gather(options: Options, track: Track) -> tuple[Task, Checked]:
         UsageError, DataError: the data are not there, or cannot be learned from.
     """
     columns, kind = (options.content or None, options.label or None), kind_asked(options.task)
-    examples = read(options.data, *columns, kind)
+    examples = read(options.data, *columns, kind, goal_asked(options.goal))
     if options.test:
-        examples = joined(examples, read(options.test, *columns, examples.kind))
+        examples = joined(examples, read(options.test, *columns, examples.kind, examples.goal))
     task = task_for(options.task, examples.kind)
     return task, check(examples, task.inspect, track)
 
@@ -46,7 +48,7 @@ def joined(train: Examples, test: Examples) -> Examples:
     kept = [e if e.part else replace(e, part="train") for e in train.items if e.part != "test"]
     further = [replace(e, part="test", name=f"test: {e.name}") for e in test.items]
     how = f"{train.how}; judged on further data: {test.how}"
-    return Examples((*kept, *further), how, (*train.findings, *test.findings), train.kind)
+    return Examples((*kept, *further), how, (*train.findings, *test.findings), train.kind, train.goal)
 
 
 def items_of(checked: Checked, size: Callable[[Content], int] = lambda _: 0) -> list[Item]:
@@ -79,11 +81,12 @@ def _remarked(examples: Sequence[Example], remark: Callable[[bytes], str]) -> It
 
 @dataclass(frozen=True)
 class Divided:
-    """The examples with the near copies found among them, their classes, how they are split, and from which
-    similarity on two were taken for copies."""
+    """The examples with the near copies found among them, what is to be said of them, how they are split, and from
+    which similarity on two were taken for copies."""
 
     examples: Examples
-    target_N: Index
+    aim: Aim
+    target_N: Truth
     splits: Splits
     near: float
 
@@ -94,14 +97,16 @@ def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
     parts = [e.part for e in examples.items]
     least = threshold_for(x_ND, parts)
     near, findings = near_duplicates(x_ND, [e.name for e in examples.items], parts, least)
-    classes = {name: k for k, name in enumerate(examples.classes)}
-    target_N = np.asarray([classes[e.target] for e in examples.items], np.intp)
+    learned = [e.target for e in examples.items if e.part in ("", "train")]
+    aim = aim_for(examples.goal, learned or [e.target for e in examples.items])
+    target_N = aim.encode([e.target for e in examples.items])
+    stratum_N = aim.strata(target_N)
     found = replace(examples, findings=(*examples.findings, *findings))
     try:
-        splits = split(parts, target_N, copies(checked.digests, near), seed)
+        splits = split(parts, stratum_N, copies(checked.digests, near), seed)
     except DataError:  # look-alikes joined whole classes, or there is too little in any case, which is raised again
-        splits = split(parts, target_N, copies(checked.digests, []), seed)
-    return Divided(found, target_N, splits, least)
+        splits = split(parts, stratum_N, copies(checked.digests, []), seed)
+    return Divided(found, aim, target_N, splits, least)
 
 
 def data_fingerprint(checked: Checked) -> str:

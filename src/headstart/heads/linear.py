@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,32 +69,57 @@ def log_loss_N(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -
     return np.asarray(np.log(np.exp(below_NK).sum(-1)) - true_N, dtype=np.float64)
 
 
+def sigmoid(logits_NK: NDArray[np.floating]) -> Array:
+    """Return the probability of each logit by itself; stable for large ones."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits_NK, np.float64))))
+
+
+def log_loss_each_NK(logits_NK: NDArray[np.floating], has_NK: NDArray[np.floating]) -> Array:
+    """Return the negative log probability of what is true of each label, in nats."""
+    return np.asarray(np.logaddexp(0.0, logits_NK) - logits_NK * has_NK, dtype=np.float64)
+
+
 def fit_temperature(logits_NK: NDArray[np.floating], target_N: NDArray[np.integer]) -> float:
     """Return the T in [1e-4, 1e4] for which logits/T have the least log loss (Guo et al. 2017, 1706.04599).
 
     One further example that could be of any class is counted in: without it N right of N would give a T of 0, that
-    is certainty. The loss is convex in 1/T; a golden-section search over log T to 1e-4 needs some forty evaluations.
-    The logits must come from examples that the head was not fitted on.
+    is certainty. The logits must come from examples that the head was not fitted on.
     """
-    golden = (5**0.5 - 1) / 2
-    low, high = np.log(1e-4), np.log(1e4)
     below_NK = logits_NK - logits_NK.max(1, keepdims=True)
     true_N, any_N = np.take_along_axis(below_NK, target_N[:, None], 1)[:, 0], below_NK.mean(1)
 
-    def loss(log_t: float) -> float:
-        t = np.exp(log_t)
+    def loss(t: float) -> float:
         total_N = np.log(np.exp(below_NK / t).sum(1))
         return float((total_N - true_N / t).sum() + (total_N - any_N / t).mean())
 
+    return _least(loss)
+
+
+def fit_temperature_each(logits_NK: NDArray[np.floating], has_NK: NDArray[np.floating]) -> float:
+    """Return the T, one for all labels, for which logits/T have the least log loss; otherwise as `fit_temperature`."""
+
+    def loss(t: float) -> float:
+        cold_NK = logits_NK / t
+        return float(
+            log_loss_each_NK(cold_NK, has_NK).sum() + log_loss_each_NK(cold_NK, 0.5 + 0 * has_NK).mean(0).sum()
+        )
+
+    return _least(loss)
+
+
+def _least(loss: Callable[[float], float]) -> float:
+    """Return where a loss that is convex in 1/T is least: a golden-section search over log T to 1e-4."""
+    golden = (5**0.5 - 1) / 2
+    low, high = np.log(1e-4), np.log(1e4)
     a, b = high - golden * (high - low), low + golden * (high - low)
-    at_a, at_b = loss(a), loss(b)
+    at_a, at_b = loss(np.exp(a)), loss(np.exp(b))
     while high - low > 1e-4:
         if at_a <= at_b:
             high, b, at_b = b, a, at_a
             a = high - golden * (high - low)
-            at_a = loss(a)
+            at_a = loss(np.exp(a))
         else:
             low, a, at_a = a, b, at_b
             b = low + golden * (high - low)
-            at_b = loss(b)
+            at_b = loss(np.exp(b))
     return float(np.exp((low + high) / 2))

@@ -7,14 +7,14 @@ dependency: importing it takes 0.9-1.8 s, more than everything this file does in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.lbfgs import minimise
-from headstart.heads.linear import Array, LinearHead, standardisation
+from headstart.heads.linear import Array, LinearHead, log_loss_each_NK, sigmoid, standardisation
 
 GRID = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0, 10.0)
 """The values of C tried: the least gives little more than class shares, the largest fits every row."""
@@ -68,10 +68,47 @@ def fit_logistic(
     Returns:
         One head for each C, in the order of the grid.
     """
+    return _solved(features_ND, np.eye(classes)[target_N], grid, tolerance, _softmax)
+
+
+def fit_logistic_each(
+    features_ND: NDArray[np.floating],
+    has_NK: NDArray[np.floating],
+    grid: Sequence[float] = GRID,
+    tolerance: float = 1e-5,
+) -> tuple[LinearHead, ...]:
+    """Fit a logistic regression for each label, one head of them for each C of the grid.
+
+    The same objective for each label by itself: 0.5 |w|^2 + C * sum of log losses. Arguments as of `fit_logistic`, but
+    has_NK: 1 where an example has a label, else 0.
+    """
+    return _solved(features_ND, np.asarray(has_NK, np.float64), grid, tolerance, _sigmoids)
+
+
+Residual = Callable[[Array, Array], tuple[Array, Array]]
+"""(logits_NBK, y_NK) -> (log loss_NB, probability less truth_NBK)."""
+
+
+def _softmax(logits_NBK: Array, y_NK: Array) -> tuple[Array, Array]:
+    top_NB1 = logits_NBK.max(-1, keepdims=True)
+    e_NBK = np.exp(logits_NBK - top_NB1)
+    sum_NB1 = e_NBK.sum(-1, keepdims=True)
+    nll_NB = (top_NB1 + np.log(sum_NB1))[..., 0] - np.einsum("nbk,nk->nb", logits_NBK, y_NK)
+    return nll_NB, e_NBK / sum_NB1 - y_NK[:, None]
+
+
+def _sigmoids(logits_NBK: Array, y_NK: Array) -> tuple[Array, Array]:
+    y_N1K = y_NK[:, None]
+    return log_loss_each_NK(logits_NBK, y_N1K).sum(-1), sigmoid(logits_NBK) - y_N1K
+
+
+def _solved(
+    features_ND: NDArray[np.floating], y_NK: Array, grid: Sequence[float], tolerance: float, residual: Residual
+) -> tuple[LinearHead, ...]:
     rotated = _rotate(features_ND)
     x_NR = rotated.rows_NR
     n, r = x_NR.shape
-    y_NK = np.eye(classes)[target_N]
+    classes = y_NK.shape[1]
     decay_B = 1.0 / (np.asarray(grid, dtype=np.float64) * n)
     b = len(grid)
 
@@ -79,12 +116,8 @@ def fit_logistic(
         p_BMK = flat_BM.reshape(b, r + 1, classes)
         w_BRK = p_BMK[:, :r]
         wide = w_BRK.transpose(1, 0, 2).reshape(r, b * classes)
-        logits_NBK = (x_NR @ wide).reshape(n, b, classes) + p_BMK[:, r]
-        top_NB1 = logits_NBK.max(-1, keepdims=True)
-        e_NBK = np.exp(logits_NBK - top_NB1)
-        sum_NB1 = e_NBK.sum(-1, keepdims=True)
-        nll_NB = (top_NB1 + np.log(sum_NB1))[..., 0] - np.einsum("nbk,nk->nb", logits_NBK, y_NK)
-        residual_NBK = (e_NBK / sum_NB1 - y_NK[:, None]) / n
+        nll_NB, residual_NBK = residual((x_NR @ wide).reshape(n, b, classes) + p_BMK[:, r], y_NK)
+        residual_NBK = residual_NBK / n
         gradient = np.empty_like(p_BMK)
         flat = x_NR.T @ residual_NBK.reshape(n, b * classes)
         gradient[:, :r] = flat.reshape(r, b, classes).transpose(1, 0, 2) + decay_B[:, None, None] * w_BRK

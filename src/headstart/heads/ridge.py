@@ -1,4 +1,4 @@
-"""Closed-form ridge regression on one-hot targets, from accumulated statistics.
+"""Closed-form ridge regression, of classes on one-hot targets, from accumulated statistics.
 
 For many rows or many classes: the data are passed over in blocks and only D x D and D x K sums are kept, so
 memory does not grow with the number of examples, and a fold is fitted by subtracting its own sums.
@@ -43,15 +43,15 @@ class Sums:
         return self + Sums(-other.rows, -other.x_D, -other.xx_DD, -other.y_K, -other.xy_DK)
 
 
-def accumulate(blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.integer]]], dim: int, classes: int) -> Sums:
-    """Add up (features_BD, target_B) blocks, in float64.
+def accumulate(blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]], dim: int, outputs: int) -> Sums:
+    """Add up blocks of features_BD and of what is to be told, y_BK, in float64.
 
     Products in float32 take three quarters of the time, and lose the variance of a feature whose mean is a hundred
     times its standard deviation.
     """
-    total = Sums(0.0, np.zeros(dim), np.zeros((dim, dim)), np.zeros(classes), np.zeros((dim, classes)))
-    for block_BD, target_B in blocks:
-        x_BD, y_BK = block_BD.astype(np.float64), np.eye(classes)[target_B]
+    total = Sums(0.0, np.zeros(dim), np.zeros((dim, dim)), np.zeros(outputs), np.zeros((dim, outputs)))
+    for block_BD, y_BK in blocks:
+        x_BD = block_BD.astype(np.float64)
         total.xx_DD[...] += x_BD.T @ x_BD
         total.xy_DK[...] += x_BD.T @ y_BK
         total.x_D[...] += x_BD.sum(0)
@@ -63,7 +63,7 @@ def accumulate(blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.integer]]
 def fit_ridge(sums: Sums, grid: Sequence[float] = GRID) -> tuple[LinearHead, ...]:
     """Fit one head for each penalty, all from one eigendecomposition of the correlation matrix.
 
-    The scores of ridge lie about [0, 1] and are not logits: a temperature must be fitted to them before they
+    The scores of classes lie about [0, 1] and are not logits: a temperature must be fitted to them before they
     are used as probabilities.
     """
     n = sums.rows

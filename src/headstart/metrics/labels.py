@@ -52,6 +52,11 @@ class Labelled:
         """Which examples were given their true label."""
         return self.target_N == self.guess_N
 
+    @property
+    def merit_N(self) -> NDArray[np.float64]:
+        """1 for each example that was given its true label: accuracy is the mean of it."""
+        return self.right_N.astype(np.float64)
+
     def take(self, rows: NDArray[np.integer]) -> Labelled:
         """Return these rows only."""
         return Labelled(

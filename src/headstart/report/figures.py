@@ -222,6 +222,27 @@ def reliability(bins: Sequence[ReliabilityBin], size: int = 320) -> Square:
     return Square(size, start, end, marks, tuple(_ball(b, most, across, up) for b in full))
 
 
+class Plot(NamedTuple):
+    """Predicted numbers over true ones, both axes alike: marks as in `Square`, dots in pixels."""
+
+    size: int
+    start: int
+    end: int
+    ticks: tuple[Tick, ...]
+    dots: tuple[tuple[float, float], ...]
+
+
+def scatter(dots: Sequence[tuple[float, float]], size: int = 380) -> Plot:
+    """Place dots by what is true (across) and by what was said (up), on one scale."""
+    start, end = 56, size - 12
+    values = [v for dot in dots for v in dot if math.isfinite(v)] or [0.0, 1.0]
+    marks = ticks(min(values), max(values))
+    low, high = min(marks[0], *values), max(marks[-1], *values)
+    across, up = Scale(low, high, start, end), Scale(low, high, size - start, size - end)
+    shown = tuple((across.at(true), up.at(said)) for true, said in dots if math.isfinite(true + said))
+    return Plot(size, start, end, tuple(Tick(across.at(m), f"{m:g}") for m in marks), shown)
+
+
 def _ball(one: ReliabilityBin, most: int, across: Scale, up: Scale) -> Ball:
     low, high = wilson(one.accuracy, one.count)
     radius = round(max(2.5, 10 * math.sqrt(one.count / most)), 2)

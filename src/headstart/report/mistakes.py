@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.metrics.labels import Labelled
+from headstart.data.examples import Target, labels_of
+from headstart.heads.linear import LinearHead
 from headstart.report import page as p
 from headstart.report.moved import Asked, by_model, moved
 from headstart.report.pieces import MOST
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from headstart.encoder import Encoder
 
 MISTAKES = 24
+NONE = "no label"
+IDENTITY = LinearHead(np.zeros(1), np.ones(1), np.ones((1, 1)), np.zeros(1))
 EXPLAINED = 8
 """Mistakes of which it is found out what moved them: enough to see what they have in common."""
 PASSES = EXPLAINED * (1 + MOST)
@@ -27,21 +30,31 @@ SEEN = (
 )
 
 
-def read(story: Story) -> Labelled:
+def read(story: Story) -> Any:
     """Return the judged predictions beside the truth."""
-    return story.task.scoring.read(story.scores.logits_NK, story.target_N[story.scores.rows])
+    return story.aim.scoring.read(story.scores.logits_NK, story.target_N[story.scores.rows])
 
 
-def mistakes(story: Story, data: Labelled) -> tuple[p.Mistake, ...]:
-    """Return the wrong predictions that the model was most sure of."""
-    labels, out = story.examples.classes, []
-    for at in _worst(data, MISTAKES):
+def mistakes(story: Story) -> tuple[p.Mistake, ...]:
+    """Return the wrong predictions that the model was most sure of, or that are furthest off."""
+    aim, out = story.aim, []
+    outward = aim.outward(IDENTITY)
+    said_NK = aim.probabilities(story.scores.logits_NK * outward.weight_DK[0] + outward.bias_K)
+    for at in _worst(story, MISTAKES):
         row = int(story.scores.rows[at])
-        example = story.examples.items[row]
+        example, said = story.examples.items[row], aim.said(said_NK[at])
         picture, texts = _shown(story, row)
-        said, confidence = labels[int(data.guess_N[at])], float(data.confidence_N[at])
-        out.append(p.Mistake(example.name, example.target, said, confidence, picture, texts))
+        out.append(
+            p.Mistake(example.name, written(example.target), said.label or NONE, said.probability, picture, texts)
+        )
     return tuple(out)
+
+
+def written(target: Target) -> str:
+    """Return what is true of an example in a line."""
+    if isinstance(target, tuple):
+        return " | ".join(labels_of(target)) or NONE
+    return target if isinstance(target, str) else f"{target:.6g}"
 
 
 def explained(story: Story, encoder: Encoder) -> Moved:
@@ -52,14 +65,15 @@ def explained(story: Story, encoder: Encoder) -> Moved:
         encoder: runs the trunk that ships.
     """
     pieces = story.task.pieces
-    if pieces is None:
+    if pieces is None or story.aim.goal != "label":  # what one label was said for can be told in a colour
         return {}
     try:
-        data, asked = read(story), {}
-        for at in _worst(data, EXPLAINED):
+        asked = {}
+        for at in _worst(story, EXPLAINED):
             whole = story.examples.items[row := int(story.scores.rows[at])].content.read()
-            asked[row] = Asked(whole, [cut.without for cut in pieces(whole)], int(data.guess_N[at]))
-        found = moved(list(asked.values()), by_model(encoder, story.head))
+            said = int(story.scores.logits_NK[at].argmax())
+            asked[row] = Asked(whole, [cut.without for cut in pieces(whole)], said)
+        found = moved(list(asked.values()), by_model(encoder, story.head, story.aim))
     except Exception:  # whatever it is that an engine or a file has: no model is lost for want of shaded words
         return {}
     return dict(zip(asked, found, strict=True))
@@ -70,9 +84,12 @@ def weighed(story: Story) -> str:
     return SEEN if story.moved and not len(story.splits.judged) else ""
 
 
-def _worst(data: Labelled, most: int) -> list[int]:
-    wrong = np.flatnonzero(~data.right_N)
-    return [int(at) for at in wrong[np.argsort(-data.confidence_N[wrong], kind="stable")][:most]]
+def _worst(story: Story, most: int) -> list[int]:
+    """Return the rows that came out worst, of equal ones those of the greatest loss first."""
+    merit_N = read(story).merit_N
+    loss_N = story.aim.loss_N(story.scores.logits_NK, story.target_N[story.scores.rows])
+    order = np.lexsort((-loss_N, merit_N))
+    return [int(at) for at in order if merit_N[at] < 1][:most]
 
 
 def _shown(story: Story, row: int) -> tuple[str, tuple[p.Words, ...]]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.aims.aim import Aim
 from headstart.data.examples import CellContent
-from headstart.heads.linear import LinearHead, softmax
+from headstart.heads.linear import LinearHead
 
 if TYPE_CHECKING:
     from headstart.encoder import Encoder
@@ -47,7 +48,7 @@ def moved(asked: Sequence[Asked], probabilities: Probabilities) -> list[tuple[fl
     return out
 
 
-def by_model(encoder: Encoder, head: LinearHead) -> Probabilities:
+def by_model(encoder: Encoder, head: LinearHead, aim: Aim) -> Probabilities:
     """Return the probabilities of a trunk and a head, as a `Predictor` makes them."""
 
     def probabilities(inputs: Sequence[bytes]) -> NDArray[np.float64]:
@@ -55,7 +56,7 @@ def by_model(encoder: Encoder, head: LinearHead) -> Probabilities:
         contents = [CellContent(partial(bytes, data)) for data in inputs]
         for p_K, features in zip(p_NK, encoder.stream(contents), strict=True):
             if not isinstance(features, str):
-                p_K[:] = softmax(head.logits(features[None]))[0]
+                p_K[:] = aim.probabilities(head.logits(features[None]))[0]
         return p_NK
 
     return probabilities

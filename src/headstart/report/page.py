@@ -162,6 +162,14 @@ class Reliability:
     temperature: float | None = None
 
 
+@dataclass(frozen=True)
+class Scatter:
+    """True and predicted numbers of judged examples, `(true, predicted)` each; `count` is how many there are in all."""
+
+    dots: tuple[tuple[float, float], ...]
+    count: int
+
+
 class Piece(NamedTuple):
     """Words of a text; by how much leaving them out lowers the probability of what was wrongly said, in -1..1.
 
@@ -178,7 +186,9 @@ Words = tuple[Piece, ...]
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong prediction. `picture` is a data URI of a small JPEG, WebP or PNG (see `data_uri`), or empty.
+    """A wrong prediction; `probability` is nan where none belongs to it.
+
+    `picture` is a data URI of a small JPEG, WebP or PNG (see `data_uri`), or empty.
 
     `texts` holds what it is made of instead where it is a text, or a pair of them.
     """
@@ -261,6 +271,7 @@ class Page:
     classes: tuple[ClassScore, ...] = ()
     confusion: Confusion | None = None
     reliability: Reliability | None = None
+    scatter: Scatter | None = None
     mistakes: tuple[Mistake, ...] = ()
     weighed: str = ""
     data: DataFacts | None = None

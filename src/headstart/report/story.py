@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.aims.aim import Aim, Truth
 from headstart.backbones.backbone import Backbone
 from headstart.data.examples import Examples
 from headstart.deepen import Deepened
@@ -22,7 +23,7 @@ from headstart.stages.encode import Features
 from headstart.stages.judge import Logits, RungScore, Scores
 from headstart.stages.probe import Probe
 from headstart.stages.scratch import sentence, worth
-from headstart.stages.split import Index, Splits
+from headstart.stages.split import Splits
 from headstart.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ class Story:
     """Everything that one run of `fit` found."""
 
     task: Task
+    aim: Aim
     options: Options
     backbone: Backbone
     examples: Examples
     features: Features
     splits: Splits
-    target_N: Index
+    target_N: Truth
     probe: Probe
     scores: Scores
     seconds: dict[str, float]
@@ -220,7 +222,7 @@ def compared(story: Story) -> Compared:
     assert deep
     assert deep.scratch
     assert deep.plan.scratch
-    rows, scoring, seed = deep.scratch.rows, story.task.scoring, story.options.seed
+    rows, scoring, seed = deep.scratch.rows, story.aim.scoring, story.options.seed
     place = {int(row): i for i, row in enumerate(story.scores.rows)}
     transfer_NK = story.scores.logits_NK[[place[int(row)] for row in rows]]
     unit_N = np.unique(story.splits.unit[rows], return_inverse=True)[1]
@@ -233,7 +235,7 @@ def compared(story: Story) -> Compared:
     one, other = headline(transfer_NK), headline(deep.scratch.logits_NK)
     gain = worth(transfer_NK, deep.scratch.logits_NK, story.target_N[rows], unit_N, scoring, seed)
     spent = (deep.plan.scratch.transfer, deep.scratch.seconds)
-    said = sentence(gain, one.value, other.value, spent, len(rows), story.task.noun)
+    said = sentence(gain, one.value, other.value, spent, len(rows), story.task.noun, gain.name in scoring.percent)
     return Compared(one, other, gain, said)
 
 
@@ -259,6 +261,7 @@ def command(options: Options) -> str:
     flags: Mapping[str, Any] = {
         "--out": options.out,
         "--task": options.task,
+        "--goal": options.goal,
         "--backbone": options.backbone,
         "--test": options.test,
         "--content": options.content,

@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones.backbone import Saved
+from headstart.data.examples import labels_of
 from headstart.deepen import value_text
-from headstart.metrics import labels as label_metrics
 from headstart.metrics.interval import Measure as Scored
 from headstart.report import page as p
-from headstart.report.mistakes import mistakes, read, weighed
+from headstart.report.judged import shown
 from headstart.report.story import Story, command, versions
+from headstart.stages.judge import RungScore
 from headstart.stages.plan import RungPlan, ScratchPlan
 from headstart.stages.ship import FILES
 
 
 def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) -> p.Page:
     """Fill the report."""
-    data = read(story)
+    seen = shown(story)
     return p.Page(
         title=story.options.name,
         verdict=verdict(story),
@@ -33,13 +34,12 @@ def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) ->
         measures=tuple(_measure(story, m) for m in story.scores.measures),
         ladder=_ladder(story),
         curve=_curve(story),
-        classes=_classes(story, data),
-        confusion=p.Confusion(
-            story.examples.classes, tuple(tuple(int(c) for c in row) for row in label_metrics.confusion(data))
-        ),
-        reliability=_reliability(story, data),
-        mistakes=mistakes(story, data),
-        weighed=weighed(story),
+        classes=seen.classes,
+        confusion=seen.confusion,
+        reliability=seen.reliability,
+        scatter=seen.scatter,
+        mistakes=seen.mistakes,
+        weighed=seen.weighed,
         data=_data(story),
         made=_made(story, said),
         use=_use(story, saved),
@@ -57,9 +57,16 @@ def verdict(story: Story) -> str:
     count = len(story.splits.judged) or len(story.splits.train)
     name, tuned = story.backbone.name, story.tuned
     who = f"{name}, tuned {tuned.tried.cut}," if tuned else f"A linear head on frozen {name}"
+    scoring, without = story.aim.scoring, story.aim.scoring.guess
+    if head.name not in scoring.percent:
+        return (
+            f"{who} has an {head.name} of {head.value:.3f} on {count} {noun}s that it had not seen (95% interval "
+            f"{head.low:.3f} to {head.high:.3f}); {without} gets {guess.value:.3f}."
+        )
+    gets = f"{count} {noun}s right" if head.name in scoring.shares else f"{head.name} on {count} {noun}s"
     return (
-        f"{who} gets {head.value:.1%} of {count} {noun}s right that it had not "
-        f"seen (95% interval {head.low:.1%} to {head.high:.1%}); guessing the commonest class gets {guess.value:.1%}."
+        f"{who} gets {head.value:.1%} of {gets} that it had not "
+        f"seen (95% interval {head.low:.1%} to {head.high:.1%}); {without} gets {guess.value:.1%}."
     )
 
 
@@ -81,7 +88,8 @@ def caveats(story: Story) -> tuple[str, ...]:
             "Nearest neighbours did better than the linear head where choices were made; "
             "they cannot be shipped as a plain model."
         )
-    rare = [name for name, n in Counter(e.target for e in story.examples.items).items() if n < 10]
+    labels = Counter(label for e in story.examples.items for label in labels_of(e.target))
+    rare = [name for name, n in labels.items() if n < 10]
     if rare:
         shown = ", ".join(sorted(rare)[:5]) + (" …" if len(rare) > 5 else "")
         out.append(f"{len(rare)} class(es) have fewer than ten examples ({shown}): their scores mean little.")
@@ -103,29 +111,31 @@ def caveats(story: Story) -> tuple[str, ...]:
 
 def _headline(story: Story) -> p.Headline:
     head = story.scores.headline
-    against = (p.Yardstick("majority guess", estimate(story.scores.guess)),)
+    against = (p.Yardstick(story.scores.rungs[0].name, estimate(story.scores.guess)),)
     sentence = story.splits.how[0].upper() + story.splits.how[1:] + "."
-    return p.Headline(head.name, estimate(head), sentence, story.shipped.name, against)
+    share = head.name in story.aim.scoring.percent
+    return p.Headline(head.name, estimate(head), sentence, story.shipped.name, against, share)
 
 
 def _measure(story: Story, measure: Scored) -> p.Measure:
-    scoring = story.task.scoring
+    scoring = story.aim.scoring
     lower = measure.name in scoring.lower
     return p.Measure(
         measure.name,
         estimate(measure),
         scoring.explained[measure.name] + ".",
-        share=measure.name != "log loss",
+        share=measure.name in scoring.percent,
         higher_is_better=not lower,
     )
 
 
 def _ladder(story: Story) -> p.Ladder:
+    share = story.scores.headline.name in story.aim.scoring.percent
     rungs, at = [], story.done["probe"] - sum(rung.seconds for rung in story.probe.rungs)
     for rung, record in zip(story.scores.rungs, (story.rung_record(r) for r in story.scores.rungs), strict=True):
         note = rung.setting
         if np.isfinite(rung.gain):
-            note += f"; {rung.gain:+.1%} ± {rung.error:.1%} against the rung below"
+            note += f"; {_gained(rung, share)} against the rung below"
         at = max(at, story.done["plan"] if rung.cut and "plan" in story.done else 0.0) + rung.seconds
         shown = estimate(rung.headline)
         rungs.append(p.Rung(rung.name, record["cut"] or "", shown, rung.seconds, rung.status, note, at))
@@ -134,7 +144,11 @@ def _ladder(story: Story) -> p.Ladder:
     note = f"From scratch: left out, as {deep.plan.without}." if deep and deep.plan.without else ""
     judged = "Scores on the examples that choices were made on"
     judged += "; from scratch: on those that the model is judged on." if scratch else "."
-    return p.Ladder(tuple(rungs), judged, story.untried, scratch, scratch_note=note)
+    return p.Ladder(tuple(rungs), judged, story.untried, scratch, share, scratch_note=note)
+
+
+def _gained(rung: RungScore, share: bool) -> str:
+    return f"{rung.gain:+.1%} ± {rung.error:.1%}" if share else f"{rung.gain:+.3f} ± {rung.error:.3f}"
 
 
 def _scratch(made: Mapping[str, Any], at: float | None) -> p.Scratch:
@@ -151,30 +165,10 @@ def _curve(story: Story) -> tuple[p.CurvePoint, ...]:
     )
 
 
-def _classes(story: Story, data: label_metrics.Labelled) -> tuple[p.ClassScore, ...]:
-    each = label_metrics.class_scores(data, np.ones(len(data.target_N)))
-    return tuple(
-        p.ClassScore(
-            name,
-            int(each.true_K[k]),
-            p.Estimate(float(each.precision_K[k]) if each.said_K[k] else None),
-            p.Estimate(float(each.recall_K[k]) if each.true_K[k] else None),
-            p.Estimate(float(each.f1_K[k])),
-        )
-        for k, name in enumerate(story.examples.classes)
-    )
-
-
-def _reliability(story: Story, data: label_metrics.Labelled) -> p.Reliability:
-    bins = zip(*label_metrics.calibration_bins(data, np.ones(len(data.target_N))), strict=True)
-    shown = tuple(p.ReliabilityBin(float(c), float(a), int(n)) for c, a, n in bins if n > 0)
-    return p.Reliability(shown, story.head.temperature)
-
-
 def _data(story: Story) -> p.DataFacts:
     items = story.examples.items
     parts = tuple(dict.fromkeys(e.part for e in items))
-    counts = Counter((e.target, e.part) for e in items)
+    counts = Counter((label, e.part) for e in items for label in labels_of(e.target))
     classes = tuple(p.ClassCount(c, tuple(counts[c, part] for part in parts)) for c in story.examples.classes)
     findings = story.examples.findings
     lines = tuple(p.FindingLine(f.name, f.kind, f.severity, f.reason) for f in findings)
@@ -257,6 +251,12 @@ def _use(story: Story, saved: Saved) -> p.Use:
     return p.Use(snippets, tuple(FILES.items()))
 
 
+def _says(story: Story) -> str:
+    names = ", ".join(story.aim.outputs)
+    said = {"label": f"one of {names}", "labels": f"any of {names}", "number": "a number"}
+    return said.get(story.aim.goal, names)
+
+
 def model_card(story: Story, said: Mapping[str, Any], saved: Saved) -> str:
     """Return the model card: what the model is, how good, what to mind, how to load it."""
     rows = "\n".join(
@@ -281,7 +281,7 @@ def model_card(story: Story, said: Mapping[str, Any], saved: Saved) -> str:
 - Backbone: {net.name} ({net.library} `{net.architecture}`, {net.source}, licence: {net.licence}), cut at: {net.cut}.
 - Head: {story.solver}, {story.shipped.setting}, temperature {story.head.temperature:.3f};
   standardisation and temperature are folded into its weights.
-- Labels: {", ".join(story.examples.classes)}.
+- What it says of a {story.task.noun}: {_says(story)}.
 - Command: `{command(story.options)}`
 
 ## Loading it without headstart

@@ -85,7 +85,7 @@ class Batches:
     Attributes:
         source: gives inputs.
         rows: the examples to train on.
-        target_N: class indices of all examples.
+        target_N: what is true of all examples.
         size: examples in a batch.
         seed: fixes the order.
         workers: threads that read ahead; 0 reads when asked.
@@ -95,7 +95,7 @@ class Batches:
 
     source: Source
     rows: Index
-    target_N: Index
+    target_N: NDArray[Any]
     size: int
     seed: int
     workers: int = 0
@@ -131,7 +131,9 @@ class Batches:
         """Return x_B... and target_B of a batch."""
         index_B, epoch = self.rows_of(step)
         x_B = tensor(self.source.train(index_B, epoch), self.device)
-        return x_B, torch.from_numpy(self.target_N[index_B].astype(np.int64)).to(self.device)
+        target_B = self.target_N[index_B]
+        kind = np.int64 if target_B.dtype.kind in "iu" else np.float32
+        return x_B, torch.from_numpy(target_B.astype(kind)).to(self.device)
 
     def run(self, start: int, stop: int) -> Iterator[Batch]:
         """Yield the batches from number `start` to before `stop`."""

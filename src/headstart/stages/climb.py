@@ -16,16 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from headstart.aims.aim import Aim, Truth
 from headstart.backbones import lora
 from headstart.backbones.backbone import Backbone, unchanged, weights_digest
 from headstart.backbones.depths import Depth
 from headstart.checkpoints import read, write
 from headstart.errors import StoreError, UsageError
-from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
+from headstart.heads.linear import LinearHead
 from headstart.heads.top import fresh_head
 from headstart.stages.batches import Batches, Source
 from headstart.stages.ground import Ground
-from headstart.stages.judge import Tried, gain
+from headstart.stages.judge import Tried, gain, surprised_less
 from headstart.stages.levels import PAIRS
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import Plan, RungPlan
@@ -151,8 +152,10 @@ def _try(
         origin = {n: t.detach().clone() for n, t in opened.body.state_dict().items()}
         rung, shares = _compared(ground, plan, opened, source, origin, folder, left)
         fold_R = rows_of_folds(ground.splits, plan.folds)
-        value, error = gain(rung, below, fold_R, ground.probe.row_R, ground.target_N, ground.splits, ground.scoring)
+        value, error = gain(rung, below, fold_R, ground.probe.row_R, ground.target_N, ground.splits, ground.aim)
         accepted, head = value > error, ground.probe.head
+        if plan.starts == (PAIRS,):
+            accepted = surprised_less(rung, below, fold_R, ground.probe.row_R, ground.target_N, ground.aim)
         if accepted:
             head = _final(ground, plan, opened, source, origin, rung, shares, folder, left)
     finally:
@@ -203,7 +206,7 @@ def _compared(
                 batches = _batches(ground, plan, source, fit)
                 recipe = _recipe(ground, plan, rate, fit)
                 tried = attempt(
-                    model, recipe, batches, held, alphas, ground.classes, folder / name, watch, not plan.again, by_pairs
+                    model, recipe, batches, held, alphas, ground.aim, folder / name, watch, not plan.again, by_pairs
                 )
                 on_fold.append(tried.logits_AHK)
                 shares.setdefault(f"{start}-{rate:g}", []).append(tried.share)
@@ -211,15 +214,15 @@ def _compared(
     names = [f"{_said(start)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
              for start, rate, alphas in _settings(plan) for a in alphas]  # fmt: skip
     row_R = ground.probe.row_R[: sum(len(held) for _, held in folds)]
-    rung = rung_of(_title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R])
+    rung = rung_of(_title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R], ground.aim)
     return rung, {name: float(np.mean(each)) for name, each in shares.items()}
 
 
-def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], target_R: Index) -> Rung:
+def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], target_R: Truth, aim: Aim) -> Rung:
     """Make a rung of held-out logits, a temperature fitted to each candidate."""
-    temperatures = tuple(fit_temperature(l_RK, target_R) for l_RK in raw_SRK)
+    temperatures = tuple(aim.temperature(l_RK, target_R) for l_RK in raw_SRK)
     logits_SRK = raw_SRK / np.asarray(temperatures)[:, None, None]
-    loss_SR = np.stack([log_loss_N(l_RK, target_R) for l_RK in logits_SRK])
+    loss_SR = np.stack([aim.loss_N(l_RK, target_R) for l_RK in logits_SRK])
     return Rung(name, tuple(settings), logits_SRK.astype(np.float32), loss_SR, temperatures, 0.0)
 
 
@@ -269,7 +272,7 @@ def _final(
     recipe = _recipe(ground, plan, rate, rows)
     batches = _batches(ground, plan, source, rows)
     by_pairs = start == PAIRS
-    first, training = begun(model, recipe, batches, ground.classes, by_pairs)
+    first, training = begun(model, recipe, batches, ground.aim, by_pairs)
     done = folder / "final" / "step-99999999.safetensors"
     try:
         training.use(ended(folder / f"fold0-{start}-{rate:g}", alpha) if not plan.again else read(done)[0])
@@ -279,7 +282,7 @@ def _final(
             stop = max(1, round(shares[f"{start}-{rate:g}"] * recipe.steps))
             ran(training, batches, folder / "final", watch, stop=stop)
         end = between(first, training.average, alpha)
-        training.use(with_head(training, batches, end, ground.classes) if by_pairs else end)
+        training.use(with_head(training, batches, end, ground.aim) if by_pairs else end)
         write(folder / "final", 99999999, training.followed, {})
     model.eval()
     return model.head(rung.temperatures[rung.best])

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.aims.aim import Aim, Truth
 from headstart.errors import UsageError
-from headstart.heads import logistic
-from headstart.heads.linear import LinearHead, log_loss_N
+from headstart.heads import logistic, ridge
+from headstart.heads.linear import LinearHead
 from headstart.metrics.interval import Measure, measured
 from headstart.stages.batches import Source
 from headstart.stages.ground import Ground
@@ -52,12 +53,12 @@ def counts(text: str) -> tuple[int | None, ...]:
     return tuple(out)
 
 
-def some(rows: Index, target_N: Index, each: int | None, seed: int) -> Index:
+def some(rows: Index, stratum_N: Index, each: int | None, seed: int) -> Index:
     """Return so many examples of each class, drawn; all of a class that has fewer."""
     if each is None:
         return rows
     rng = np.random.default_rng([seed, 0xC04E, each])
-    picked = [rng.permutation(rows[target_N[rows] == k])[:each] for k in np.unique(target_N[rows])]
+    picked = [rng.permutation(rows[stratum_N[rows] == k])[:each] for k in np.unique(stratum_N[rows])]
     return np.sort(np.concatenate(picked))
 
 
@@ -84,8 +85,8 @@ def curve(
     fit, judged = halves(ground.splits)
     out = []
     for each in wanted:
-        rows = some(fit, ground.target_N, each, ground.seed)
-        logits_NK = linear(features_ND, ground.target_N, ground.classes, rows, ground.seed).logits(features_ND[judged])
+        rows = some(fit, ground.aim.strata(ground.target_N), each, ground.seed)
+        logits_NK = linear(features_ND, ground.target_N, ground.aim, rows, ground.seed).logits(features_ND[judged])
         scratch = None
         if plan is not None and source is not None and left() > 0:
             steps = max(LEAST_STEPS, plan.steps * len(rows) // len(fit))
@@ -97,18 +98,23 @@ def curve(
     return tuple(out)
 
 
-def linear(features_ND: NDArray[np.float32], target_N: Index, classes: int, rows: Index, seed: int) -> LinearHead:
-    """Return a logistic regression on some examples, its C chosen on a fifth of them where there are enough."""
+def linear(features_ND: NDArray[np.float32], target_N: Truth, aim: Aim, rows: Index, seed: int) -> LinearHead:
+    """Return a linear head on some examples, its C or penalty chosen on a fifth of them where there are enough."""
     order = np.random.default_rng([seed, 0x11EA]).permutation(rows)
     held, inner = order[::5], np.delete(order, np.s_[::5])
-    heads = logistic.fit_logistic(features_ND[inner], target_N[inner], classes)
-    losses = [log_loss_N(h.logits(features_ND[held]), target_N[held]).mean() for h in heads]
-    best = int(np.argmin(losses))
-    return logistic.fit_logistic(features_ND[rows], target_N[rows], classes, logistic.GRID[best : best + 1])[0]
+    heads = _fitted(features_ND[inner], target_N[inner], aim)
+    losses = [aim.loss_N(h.logits(features_ND[held]), target_N[held]).mean() for h in heads]
+    return _fitted(features_ND[rows], target_N[rows], aim)[int(np.argmin(losses))]
+
+
+def _fitted(x_ND: NDArray[np.float32], target_N: Truth, aim: Aim) -> tuple[LinearHead, ...]:
+    if aim.fit is not None:
+        return aim.fit(x_ND, target_N, logistic.GRID, 1e-5)
+    return ridge.fit_ridge(ridge.accumulate([(x_ND, aim.spread(target_N))], x_ND.shape[1], len(aim.outputs)))
 
 
 def _measure(ground: Ground, logits_NK: NDArray[np.floating], rows: Index) -> Measure:
-    data = ground.scoring.read(logits_NK, ground.target_N[rows])
+    data = ground.aim.scoring.read(logits_NK, ground.target_N[rows])
     unit_N = np.unique(ground.splits.unit[rows], return_inverse=True)[1]
-    shares = dict.fromkeys(ground.scoring.shares, int(unit_N.max()) + 1)
-    return measured(lambda weight_N: ground.scoring.score(data, weight_N), unit_N, ground.seed, shares)[0]
+    shares = dict.fromkeys(ground.aim.scoring.shares, int(unit_N.max()) + 1)
+    return measured(lambda weight_N: ground.aim.scoring.score(data, weight_N), unit_N, ground.seed, shares)[0]

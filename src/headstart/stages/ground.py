@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.aims.aim import Aim, Truth
 from headstart.encoder import Encoder
 from headstart.progress import Advance, Track
 from headstart.stages.encode import Item
@@ -16,7 +17,6 @@ from headstart.stages.probe import Probe
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import Watch
 from headstart.stages.tune import Row
-from headstart.tasks.task import Scoring
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Ground:
     Attributes:
         encoder: the pretrained network, its engine and cache.
         items: all examples.
-        target_N: class indices.
+        target_N: what is true of each.
         splits: what trains, and the folds to choose by.
         probe: the rungs below, and the linear head.
-        scoring: the task's measures.
+        aim: what is to be said of an example.
         seed: fixes all that is drawn.
         folder: where what is finished is kept.
         workers: threads that read ahead.
@@ -39,10 +39,10 @@ class Ground:
 
     encoder: Encoder
     items: Sequence[Item]
-    target_N: Index
+    target_N: Truth
     splits: Splits
     probe: Probe
-    scoring: Scoring
+    aim: Aim
     seed: int
     folder: Path
     workers: int
@@ -52,9 +52,9 @@ class Ground:
     log: Log
 
     @property
-    def classes(self) -> int:
+    def outputs(self) -> int:
         """K."""
-        return len(self.probe.head.bias_K)
+        return len(self.aim.outputs)
 
     @property
     def size_N(self) -> Index | None:

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from headstart.aims.aim import Aim, Truth
 from headstart.heads import logistic, neighbours, ridge
-from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N
+from headstart.heads.linear import LinearHead
 from headstart.stages.split import Index, Splits
 
 Logits = NDArray[np.float64]
@@ -99,8 +100,8 @@ class Probe:
 @dataclass(frozen=True)
 class _Problem:
     features_ND: NDArray[np.float32]
-    target_N: Index
-    classes: int
+    target_N: Truth
+    aim: Aim
     splits: Splits
 
     @property
@@ -110,8 +111,8 @@ class _Problem:
 
 def probe(
     features_ND: NDArray[np.float32],
-    target_N: Index,
-    classes: int,
+    target_N: Truth,
+    aim: Aim,
     splits: Splits,
     clock: Clock,
     advance: Callable[[int], None] = lambda _: None,
@@ -120,8 +121,8 @@ def probe(
 
     Args:
         features_ND: pooled features of every example, judged ones included (they are not looked at here).
-        target_N: class indices.
-        classes: number of classes.
+        target_N: what is true of each example.
+        aim: what is to be said of one.
         splits: folds to choose by.
         clock: seconds, for the rungs' times.
         advance: called with 1 after each rung.
@@ -129,8 +130,8 @@ def probe(
     Returns:
         The rungs and the chosen head. Deterministic.
     """
-    problem = _Problem(features_ND, target_N, classes, splits)
-    rungs = [_rung(problem, "majority guess", ("class shares",), _guess, clock)]
+    problem = _Problem(features_ND, target_N, aim, splits)
+    rungs = [_rung(problem, aim.scoring.naive, ("training targets alone",), _guess, clock)]
     advance(1)
     rungs.append(_rung(problem, "nearest neighbours", [f"k={k}" for k in neighbours.GRID], _near, clock))
     advance(1)
@@ -165,10 +166,10 @@ def _rung(
     start = clock()
     raw_SRK = candidates(problem)
     target_R = problem.target_N[problem.row_R]
-    temperatures = [fit_temperature(l_RK, target_R) for l_RK in raw_SRK]
+    temperatures = [problem.aim.temperature(l_RK, target_R) for l_RK in raw_SRK]
     logits_SRK = raw_SRK / np.asarray(temperatures)[:, None, None]
     compared_SRK = raw_SRK if gives_logits else logits_SRK
-    loss_SR = np.stack([log_loss_N(l_RK, target_R) for l_RK in compared_SRK])
+    loss_SR = np.stack([problem.aim.loss_N(l_RK, target_R) for l_RK in compared_SRK])
     kept = logits_SRK.astype(np.float32)
     return Rung(name, tuple(settings), kept, loss_SR, tuple(temperatures), clock() - start)
 
@@ -176,8 +177,7 @@ def _rung(
 def _guess(problem: _Problem) -> NDArray[np.float64]:
     rows = []
     for fit, held in problem.splits.folds:
-        share_K = np.bincount(problem.target_N[fit], minlength=problem.classes) + 1.0
-        rows.append(np.broadcast_to(np.log(share_K / share_K.sum()), (len(held), problem.classes)))
+        rows.append(np.broadcast_to(problem.aim.guess(problem.target_N[fit]), (len(held), len(problem.aim.outputs))))
     return np.concatenate(rows)[None]
 
 
@@ -186,7 +186,7 @@ def _near(problem: _Problem) -> NDArray[np.float64]:
 
     def one(fit: Index, held: Index) -> NDArray[np.float64]:
         known = fit[:: -(-len(fit) // NEIGHBOURS_KNOWN)]  # evenly spread: the yardstick need not hold them all twice
-        votes = [neighbours.vote(x[rows], x[known], y[known], problem.classes) for rows in _blocks(held)]
+        votes = [problem.aim.near(x[rows], x[known], y[known]) for rows in _blocks(held)]
         return np.stack([np.concatenate(each) for each in zip(*votes, strict=True)])
 
     return _over_folds(problem, one)
@@ -215,8 +215,10 @@ class _Solver:
 
 
 def _large(problem: _Problem) -> bool:
+    if problem.aim.fit is None:
+        return True
     n, d = len(problem.splits.train), problem.features_ND.shape[1]
-    work = 4.0 * n * min(n, d) * problem.classes * len(_grid(problem)) * _STEPS * len(problem.splits.folds)
+    work = 4.0 * n * min(n, d) * len(problem.aim.outputs) * len(_grid(problem)) * _STEPS * len(problem.splits.folds)
     return n > CLOSED_FORM_ROWS or work > CLOSED_FORM_WORK
 
 
@@ -224,9 +226,9 @@ def _grid(problem: _Problem) -> tuple[float, ...]:
     return logistic.GRID if len(problem.splits.train) <= MANY_ROWS else logistic.FEW
 
 
-def closed_form_loss(features_ND: NDArray[np.float32], target_N: Index, classes: int, splits: Splits) -> float:
+def closed_form_loss(features_ND: NDArray[np.float32], target_N: Truth, aim: Aim, splits: Splits) -> float:
     """Return the least held-out log loss of a closed-form head: a fast stand-in for the linear head's."""
-    problem = _Problem(features_ND, target_N, classes, splits)
+    problem = _Problem(features_ND, target_N, aim, splits)
     solver = _ridge(problem)
     rung = _rung(problem, "", solver.settings, solver.candidates, lambda: 0.0, solver.gives_logits)
     return float(rung.loss_SR.mean(1).min())
@@ -235,20 +237,21 @@ def closed_form_loss(features_ND: NDArray[np.float32], target_N: Index, classes:
 def _logistic(problem: _Problem) -> _Solver:
     settings = tuple(f"C={c:g}" for c in _grid(problem))
     fit = partial(_logistic_head, problem)
-    return _Solver("L2 logistic regression (L-BFGS)", settings, _logistic_folds, fit, gives_logits=True)
+    return _Solver(problem.aim.solver, settings, _logistic_folds, fit, gives_logits=True)
 
 
 def _ridge(problem: _Problem) -> _Solver:
     settings = tuple(f"penalty={p:g}" for p in ridge.GRID)
     fit = partial(_ridge_head, problem)
-    return _Solver("closed-form ridge regression", settings, _ridge_folds, fit, gives_logits=False)
+    return _Solver("closed-form ridge regression", settings, _ridge_folds, fit, gives_logits=problem.aim.fit is None)
 
 
 def _logistic_folds(problem: _Problem) -> NDArray[np.float64]:
-    x, y = problem.features_ND, problem.target_N
+    x, y, solve = problem.features_ND, problem.target_N, problem.aim.fit
+    assert solve is not None
 
     def one(fit: Index, held: Index) -> NDArray[np.float64]:
-        heads = logistic.fit_logistic(x[fit], y[fit], problem.classes, _grid(problem), tolerance=1e-4)
+        heads = solve(x[fit], y[fit], _grid(problem), 1e-4)
         return np.stack([h.logits(x[held]) for h in heads])
 
     return _over_folds(problem, one)
@@ -256,8 +259,9 @@ def _logistic_folds(problem: _Problem) -> NDArray[np.float64]:
 
 def _logistic_head(problem: _Problem, setting: int, rows: Index) -> LinearHead:
     grid = _grid(problem)[setting : setting + 1]
+    assert problem.aim.fit is not None
     with threadpool_limits(1, user_api="blas"):  # the same bits on any number of cores
-        return logistic.fit_logistic(problem.features_ND[rows], problem.target_N[rows], problem.classes, grid)[0]
+        return problem.aim.fit(problem.features_ND[rows], problem.target_N[rows], grid, 1e-5)[0]
 
 
 def _blocks(rows: Index) -> Iterator[Index]:
@@ -267,8 +271,9 @@ def _blocks(rows: Index) -> Iterator[Index]:
 
 
 def _ridge_sums(problem: _Problem, rows: Index) -> ridge.Sums:
-    pairs = ((problem.features_ND[at], problem.target_N[at]) for at in _blocks(rows))
-    return ridge.accumulate(pairs, problem.features_ND.shape[1], problem.classes)
+    aim = problem.aim
+    pairs = ((problem.features_ND[at], aim.spread(problem.target_N[at])) for at in _blocks(rows))
+    return ridge.accumulate(pairs, problem.features_ND.shape[1], len(aim.outputs))
 
 
 def _ridge_folds(problem: _Problem) -> NDArray[np.float64]:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from headstart.aims.aim import Scoring, Truth
 from headstart.backbones.scratch import random_trunk
 from headstart.checkpoints import read, write
 from headstart.errors import StoreError
-from headstart.heads.linear import log_loss_N
 from headstart.heads.top import Top, plain_head
 from headstart.metrics.interval import Measure, between, resamples
 from headstart.stages.batches import Batches, Source
@@ -30,7 +30,6 @@ from headstart.stages.plan import ScratchPlan
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import begun, logits_of, ran
 from headstart.stages.tune import Recipe
-from headstart.tasks.task import Scoring
 
 RATES = (3e-4, 1e-3, 3e-3)
 DECAY = 0.05
@@ -80,7 +79,7 @@ def random_model(ground: Ground, low: bool) -> Top:
     backbone = ground.encoder.backbone
     trunk = random_trunk(backbone, ground.seed)
     body = ground.encoder.task.network(trunk, backbone.preprocess).requires_grad_(True)
-    model = Top(body, plain_head(backbone.dim, ground.classes, ground.seed), low).to(ground.device)
+    model = Top(body, plain_head(backbone.dim, ground.outputs, ground.seed), low).to(ground.device)
     model.train()
     return model
 
@@ -127,7 +126,7 @@ def _rate(
     for rate in plan.rates:
         model, _ = _trained(ground, source, plan, rate, plan.trial, inner, folder / f"trial-{rate:g}", left)
         logits_HK = logits_of(model, source, held, ground.device)
-        losses.append(float(log_loss_N(logits_HK, ground.target_N[held]).mean()))
+        losses.append(float(ground.aim.loss_N(logits_HK, ground.target_N[held]).mean()))
     return plan.rates[int(np.argmin(losses))]
 
 
@@ -145,7 +144,7 @@ def _trained(
     model = random_model(ground, plan.low)
     size = min(plan.batch, len(rows))
     batches = Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N)
-    _, training = begun(model, Recipe(steps, rate, seed=ground.seed, decay=DECAY), batches, ground.classes)
+    _, training = begun(model, Recipe(steps, rate, seed=ground.seed, decay=DECAY), batches, ground.aim)
     done = folder / f"step-{_DONE:08}.safetensors"
     try:
         weights, about = read(done)
@@ -178,7 +177,7 @@ def settle(model: nn.Module, batches: Batches) -> None:
 def worth(
     transfer_NK: NDArray[np.floating],
     scratch_NK: NDArray[np.floating],
-    target_N: Index,
+    target_N: Truth,
     unit_N: Index,
     scoring: Scoring,
     seed: int,
@@ -187,7 +186,7 @@ def worth(
 
     Args:
         transfer_NK, scratch_NK: logits of both on the same examples.
-        target_N: their classes.
+        target_N: what is true of them.
         unit_N: their units; copies are drawn together.
         scoring: the task's measures.
         seed: fixes the resamples.
@@ -204,7 +203,15 @@ def worth(
     return between(name, difference(np.ones(len(target_N))), drawn)
 
 
-def sentence(gain: Measure, transfer: float, scratch: float, seconds: Sequence[float], count: int, noun: str) -> str:
+def sentence(
+    gain: Measure,
+    transfer: float,
+    scratch: float,
+    seconds: Sequence[float],
+    count: int,
+    noun: str,
+    percent: bool = True,
+) -> str:
     """Say what pretraining was worth.
 
     Args:
@@ -213,12 +220,15 @@ def sentence(gain: Measure, transfer: float, scratch: float, seconds: Sequence[f
         seconds: that both took.
         count: examples judged.
         noun: what one is called.
+        percent: whether the measure reads as a percentage.
     """
+    one, other = (f"{value:.1%}" if percent else f"{value:.3f}" for value in (scratch, transfer))
     how = (
         f"the same network from random weights, trained for {seconds[1]:.0f} s where the transfer run took "
-        f"{seconds[0]:.0f} s, gets {scratch:.1%} of the same {count} {noun}s right, against {transfer:.1%}"
+        f"{seconds[0]:.0f} s, gets {one} of {gain.name} on the same {count} {noun}s, against {other}"
     )
-    between_ = f"{100 * gain.value:+.1f} points (95% interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    low, value, high = ((f"{100 * v:+.1f}" if percent else f"{v:+.3f}") for v in (gain.low, gain.value, gain.high))
+    between_ = f"{value}{' points' * percent} (95% interval {low} to {high})"
     if gain.low > 0:
         return f"Pretraining was worth {between_} of {gain.name}: {how}."
     if gain.high < 0:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.aims.aim import Aim
 from headstart.backbones.backbone import Backbone, Saved
 from headstart.backbones.engine import Array
 from headstart.errors import ModelError, UsageError
-from headstart.heads.linear import LinearHead, softmax
+from headstart.heads.linear import LinearHead
 from headstart.ragged import pile
 from headstart.store import (
     file_digest,
@@ -60,14 +61,14 @@ class Model:
 
     Attributes:
         backbone: its trunk.
-        head: its head.
-        labels: the class names, in the order of the logits.
+        head: its head, in the units of training.
+        aim: what it says of an example.
         record: what `headstart.json` says beside labels and files.
     """
 
     backbone: Backbone
     head: LinearHead
-    labels: tuple[str, ...]
+    aim: Aim
     record: Mapping[str, Any]
 
 
@@ -120,20 +121,23 @@ def ship(
         ModelError: the saved network does not give what trunk and head give.
         StoreError: it cannot be written; an older folder stays as it was.
     """
-    logits_NK = model.head.logits(run(model.backbone.trunk, golden))
+    head, aim = model.aim.outward(model.head), model.aim
+    logits_NK = head.logits(run(model.backbone.trunk, golden))
     saved: list[Saved] = []
 
     def write(folder: Path) -> None:
-        weight_DK, bias_K = model.head.folded()
-        saved.append(model.backbone.save(folder, model.labels, weight_DK, bias_K))
-        _same(saved[0].library, run(saved[0].model, golden), logits_NK)
+        weight_DK, bias_K = head.folded()
+        saved.append(model.backbone.save(folder, aim.outputs, weight_DK, bias_K))
+        _same(saved[0].library, aim.probabilities(run(saved[0].model, golden)), aim.probabilities(logits_NK))
+        _say_problem(folder / "config.json", aim.problem)
         save_arrays(folder / GOLDEN, {"inputs": pile(golden), "logits": logits_NK.astype(np.float32)})
-        _save_head(folder / HEAD, model.head)
+        _save_head(folder / HEAD, head)
         for name, data in others(saved[0]).items():
             save_bytes(folder / name, data)
         files = {p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.is_file()}
         load = {"library": saved[0].library, "code": saved[0].code}
-        about = {"format": FORMAT, "labels": list(model.labels), **model.record, "load": load, "files": files}
+        what = {"aim": aim.goal, "labels": list(aim.outputs)}
+        about = {"format": FORMAT, **what, **model.record, "load": load, "files": files}
         save_json(folder / RECORD, about)
         _carry_over(out, folder)
 
@@ -141,12 +145,23 @@ def ship(
     return saved[0]
 
 
-def _same(library: str, given_NK: NDArray[np.floating], logits_NK: NDArray[np.floating]) -> None:
-    worst = float(np.abs(softmax(given_NK) - softmax(logits_NK)).max())
+def _say_problem(config: Path, problem: str) -> None:
+    """Say in a model's configuration what its logits are, which decides how transformers' pipelines read them."""
+    if config.exists():
+        save_json(config, {**load_json(config), "problem_type": problem})
+
+
+def apart(one_NK: NDArray[np.floating], other_NK: NDArray[np.floating]) -> float:
+    """Return by how much what two models say differs: probabilities by their difference, large numbers by its share."""
+    return float((np.abs(one_NK - other_NK) / np.maximum(1.0, np.abs(other_NK))).max())
+
+
+def _same(library: str, given_NK: NDArray[np.floating], said_NK: NDArray[np.floating]) -> None:
+    worst = apart(given_NK, said_NK)
     if not worst <= GOLDEN_TOLERANCE:
         raise ModelError(
             f"The model as {library} would load it does not give what was judged; it was not saved.",
-            found=f"a probability differs by {worst:.3g}",
+            found=f"what it says differs by {worst:.3g}",
             hint="This architecture's last layers are unusual: please report it, and take another backbone.",
         )
 

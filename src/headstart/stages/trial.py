@@ -14,23 +14,21 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import nn
 
+from headstart.aims.aim import Aim
 from headstart.checkpoints import read, write
-from headstart.heads.linear import log_loss_N
 from headstart.heads.top import Top, keep_statistics
 from headstart.progress import Advance
 from headstart.stages.batches import Batches, Source, tensor
 from headstart.stages.loops import Clock, Log, counted, logged, resume, saved, until_stale, within
 from headstart.stages.pairs import fit_head, pair_loss
 from headstart.stages.split import Index
-from headstart.stages.tune import Recipe, Tensors, Training, log_loss, tune
+from headstart.stages.tune import Recipe, Tensors, Training, tune
 from headstart.store import save_arrays
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 """Places on the way from the start to the averaged end (WiSE-FT, Wortsman et al. 2022, 2109.01903)."""
 PATIENCE = 3
 _JUDGED = 64
-UNBALANCED = 3.0
-"""From this ratio of the largest class to the smallest on, the loss is weighted."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +60,13 @@ class Tried:
     share: float
 
 
-def class_weights(target_N: Index, classes: int) -> torch.Tensor | None:
-    """Return weight_K, the inverse root of the classes' shares (mean 1 over the examples), or None.
-
-    None where the largest class has less than three times the examples of the smallest. The root, as full weights
-    trade the accuracy that is reported for that of rare classes.
-    """
-    count_K = np.maximum(1, np.bincount(target_N, minlength=classes))
-    if count_K.max() < UNBALANCED * count_K.min():
-        return None
-    weight_K = 1 / np.sqrt(count_K)
-    return torch.tensor(weight_K * count_K.sum() / (weight_K * count_K).sum(), dtype=torch.float32)
-
-
 def attempt(
     model: Top,
     recipe: Recipe,
     batches: Batches,
     held: Index,
     alphas: Sequence[float],
-    classes: int,
+    aim: Aim,
     folder: Path,
     watch: Watch,
     keep: bool = False,
@@ -95,7 +80,7 @@ def attempt(
         batches: what on.
         held: examples to judge on.
         alphas: the candidates: places on the way from the start to the averaged end.
-        classes: K.
+        aim: what is to be said of an example.
         folder: of this training, for checkpoints and the result.
         watch: what goes on around it.
         keep: whether start and end are kept, for `ended`.
@@ -112,19 +97,19 @@ def attempt(
     except (OSError, SafetensorError, KeyError):
         pass
     target_H = batches.target_N[held]
-    start, training = begun(model, recipe, batches, classes, by_pairs)
+    start, training = begun(model, recipe, batches, aim, by_pairs)
 
     def loss() -> float:
         now = {n: t.clone() for n, t in training.followed.items()}
         training.use(training.average)
-        value = float(log_loss_N(logits_of(model, batches.source, held, batches.device), target_H).mean())
+        value = float(aim.loss_N(logits_of(model, batches.source, held, batches.device), target_H).mean())
         training.use(now)
         return value if np.isfinite(value) else float("inf")
 
     ran(training, batches, folder, watch, None if by_pairs else loss)
     ends = [between(start, training.average, alpha) for alpha in alphas]
     if by_pairs:
-        ends = [with_head(training, batches, end, classes) for end in ends]
+        ends = [with_head(training, batches, end, aim) for end in ends]
     logits = []
     for end in ends:
         training.use(end)
@@ -155,22 +140,21 @@ def ended(folder: Path, alpha: float) -> Tensors:
     return between(start, end, alpha)
 
 
-def with_head(training: Training, batches: Batches, end: Tensors, classes: int) -> Tensors:
+def with_head(training: Training, batches: Batches, end: Tensors, aim: Aim) -> Tensors:
     """Return an end of a training by pairs with the head that is fitted on its features; the model is left so."""
     training.use(end)
-    fit_head(training.model, batches.source, batches.rows, batches.target_N, classes, batches.device)  # type: ignore[arg-type]
+    fit_head(training.model, batches.source, batches.rows, batches.target_N, len(aim.outputs), batches.device)  # type: ignore[arg-type]
     return {n: t.clone() for n, t in training.followed.items()}
 
 
 def begun(
-    model: nn.Module, recipe: Recipe, batches: Batches, classes: int, by_pairs: bool = False
+    model: nn.Module, recipe: Recipe, batches: Batches, aim: Aim, by_pairs: bool = False
 ) -> tuple[Tensors, Training]:
     """Return where a training starts, and the training."""
     if by_pairs:
         training = Training(model, recipe, lambda top, x_B, target_B: pair_loss(top.features(x_B), target_B))
     else:
-        weight_K = class_weights(batches.target_N[batches.rows], classes)
-        training = Training(model, recipe, log_loss(weight_K if weight_K is None else weight_K.to(batches.device)))
+        training = Training(model, recipe, aim.training(batches.target_N[batches.rows]))
     return {n: t.clone() for n, t in training.followed.items()}, training
 
 

@@ -8,14 +8,15 @@ are loops around it (see `loops`), not callbacks inside.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from headstart.aims.aim import Loss
+from headstart.aims.losses import log_loss
 from headstart.heads.top import rates
 from headstart.stages.batches import Batches
 
@@ -60,14 +61,6 @@ class Row:
     loss: float
     rate: float
     retries: int
-
-
-Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-def log_loss(weight_K: torch.Tensor | None = None) -> Loss:
-    """Return the mean log loss of a model's logits, classes weighted."""
-    return lambda model, x_B, target_B: F.cross_entropy(model(x_B), target_B, weight_K)
 
 
 class Training:

@@ -19,7 +19,6 @@ from headstart.data.examples import FileContent
 from headstart.data.pictures import inspect_picture
 from headstart.data.pixels import load_pixels
 from headstart.errors import DataError
-from headstart.tasks.labelling import ONE_LABEL
 from headstart.tasks.task import Augment, Load, Task
 
 _THUMBNAIL = 192
@@ -82,7 +81,6 @@ IMAGE_CLASSIFICATION = Task(
     inputs=lambda path: [(path, FileContent(Path(path)))],
     augment=Augment(_view, _wide, _change, views=8),
     network=from_pixels,
-    scoring=ONE_LABEL,
     draw=thumbnail,
     pieces=None,
     sample='"new.jpg"',

@@ -5,7 +5,7 @@ Stages take what they need of it as arguments and never ask which task it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,27 +18,7 @@ from headstart.backbones.depths import Depth
 from headstart.data.augment import View
 from headstart.data.check import Inspect
 from headstart.data.examples import Content, Kind
-from headstart.metrics.labels import Labelled
 from headstart.report.pieces import Cut
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How predictions are scored.
-
-    Attributes:
-        read: (logits_NK, target_N) -> predictions beside the truth.
-        score: (predictions, weight_N) -> measures, the headline first.
-        explained: each measure in one plain line.
-        shares: measures that are a plain share of the examples.
-        lower: measures of which less is better.
-    """
-
-    read: Callable[[NDArray[np.floating], NDArray[np.integer]], Labelled]
-    score: Callable[[Labelled, NDArray[np.floating]], dict[str, float]]
-    explained: Mapping[str, str]
-    shares: tuple[str, ...]
-    lower: tuple[str, ...]
 
 
 class Load(Protocol):
@@ -83,7 +63,6 @@ class Task:
         augment: how inputs are varied for training.
         network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them
             itself.
-        scoring: how predictions are scored.
         draw: bytes of an example -> how the report shows it, a data URI; empty where it is no picture.
         pieces: bytes of an example -> the words that the report shows it as, and it without each of them; None where
             it has none.
@@ -107,7 +86,6 @@ class Task:
     inputs: Callable[[str], Iterable[tuple[str, Content]]]
     augment: Augment
     network: Callable[[Any, Any], Any]
-    scoring: Scoring
     draw: Callable[[bytes], str]
     pieces: Callable[[bytes], Sequence[Cut]] | None
     sample: str

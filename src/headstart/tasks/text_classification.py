@@ -23,7 +23,6 @@ from headstart.data.table import read_texts
 from headstart.data.texts import TextContent, TextFile, inspect_text
 from headstart.errors import DataError
 from headstart.report.pieces import cuts
-from headstart.tasks.labelling import ONE_LABEL
 from headstart.tasks.task import Augment, Load, Task
 
 
@@ -102,7 +101,6 @@ TEXT_CLASSIFICATION = Task(
     inputs=_inputs,
     augment=Augment(_view, _load, _change, views=1),
     network=lambda network, _: network,
-    scoring=ONE_LABEL,
     draw=lambda _: "",
     pieces=cuts,
     sample='"A new text."',
