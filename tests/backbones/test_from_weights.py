@@ -187,7 +187,7 @@ def test_the_fit_can_be_asked_for_without_building_anything(tmp_path: Path, stat
     [
         ("resnet18@nowhere.pth", UsageError, "no weights file nowhere.pth"),
         ("resnet18@", UsageError, "no weights file"),
-        ("keras:resnet18@{file}", UsageError, "timm, torchvision"),
+        ("jax:resnet18@{file}", UsageError, "timm, torchvision"),
         ("resnet_18@{file}", BackboneError, "resnet18"),
         ("timm:squeezenet1_1@{file}", BackboneError, "No architecture is called 'squeezenet1_1'"),
     ],

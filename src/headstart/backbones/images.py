@@ -15,13 +15,14 @@ def open_image_backbone(name: str) -> Backbone:
 
     Args:
         name: `auto` or `efficientnet_lite0` (the offline default); a folder in timm's, transformers' or
-            headstart's layout; `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; or the name of a timm model.
+            headstart's layout; a `.keras` or `.h5` file that Keras saved, or a folder with one; `keras:NAME`;
+            `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; or the name of a timm model.
 
     Raises:
         BackboneError: there is no such model, it cannot be reached, or its weights do not fit.
         UsageError: a file that was named is not there.
     """
-    from headstart.backbones import from_timm, from_transformers, from_weights, texts
+    from headstart.backbones import from_keras, from_timm, from_transformers, from_weights, texts
     from headstart.backbones.texts import is_text_model
 
     if name in ("auto", from_timm.DEFAULT):
@@ -31,6 +32,10 @@ def open_image_backbone(name: str) -> Backbone:
         raise BackboneError(f"{name} reads texts, and these are pictures.", hint=f"The default is {from_timm.DEFAULT}.")
     if folder.is_dir():
         return _open_folder(folder, name)
+    if name.startswith(from_keras.PREFIX):
+        return from_keras.by_name(name)
+    if "@" not in name and (folder.is_file() or from_keras.is_file(folder) or folder.suffix.lower() in _NO_MODELS):
+        return _open_file(folder, name)
     if name.startswith(("hf-hub:", "hf_hub:", "timm/")):
         return from_timm.by_name(f"hf-hub:{name}" if name.startswith("timm/") else name)
     if "@" in name:
@@ -46,9 +51,42 @@ def open_image_backbone(name: str) -> Backbone:
     )
 
 
-def _open_folder(folder: Path, name: str) -> Backbone:
-    from headstart.backbones import from_timm, from_transformers, from_weights
+_NO_MODELS = {
+    ".onnx": "An ONNX file cannot be trained further, and its weights may lie in any other file that it names.",
+    ".safetensors": "It holds weights alone, not the layers that they belong to.",
+    ".pt": "A whole PyTorch model is a pickle, which runs code when it is read.",
+    ".pth": "A whole PyTorch model is a pickle, which runs code when it is read.",
+    ".bin": "A whole PyTorch model is a pickle, which runs code when it is read.",
+    ".ckpt": "A checkpoint is a pickle, which runs code when it is read.",
+    ".pkl": "A pickle runs code when it is read.",
+    ".pickle": "A pickle runs code when it is read.",
+    ".joblib": "A pickle runs code when it is read.",
+}
+_INSTEAD = {
+    ".onnx": "Give the model that it was exported from: a .keras file, a model folder, or ARCHITECTURE@FILE.",
+}
 
+
+def _open_file(path: Path, name: str) -> Backbone:
+    """Open a file that is named alone; what is no model, or no safe one, is refused by its name, unread."""
+    from headstart.backbones import from_keras
+
+    if from_keras.is_file(path):
+        return from_keras.open_file(path, name)
+    ending = path.suffix.lower()
+    instead = "Give its weights with the architecture: ARCHITECTURE@FILE; of pickles only tensors are read."
+    raise BackboneError(
+        f"{path.name} is no file that a backbone can be opened from. {_NO_MODELS.get(ending, '')}".strip(),
+        found=f"a file that ends in {ending}; nothing of it was read" if ending else "a file without an ending",
+        hint=_INSTEAD.get(ending, instead),
+    )
+
+
+def _open_folder(folder: Path, name: str) -> Backbone:
+    from headstart.backbones import from_keras, from_timm, from_transformers, from_weights
+
+    if not (folder / "config.json").exists() and from_keras.file_in(folder):
+        return from_keras.open_folder(folder, name)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -59,6 +97,9 @@ def _open_folder(folder: Path, name: str) -> Backbone:
             hint="For a bare weights file write ARCHITECTURE@FILE, for example vgg16@weights.safetensors.",
         ) from error
     config = config if isinstance(config, dict) else {}
+    theirs = config.keys() & {"library", "architecture", "model_type"}
+    if config.get("library") == "keras" or (not theirs and from_keras.file_in(folder)):
+        return from_keras.open_folder(folder, name)
     if "library" in config:
         return from_weights.open_folder(folder, name)
     if "architecture" in config:
