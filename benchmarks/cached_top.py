@@ -65,6 +65,9 @@ class Decoded:
         items = items_of(self.base.data)
         return np.stack([self.base.encoder.load(items[i].content.read()) for i in index_B])
 
+    def draws(self, index_B: Index, epoch: int) -> list[None]:
+        return [None] * len(index_B)
+
 
 class Frozen(nn.Module):
     """A trunk that is run and not trained."""

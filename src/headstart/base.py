@@ -15,10 +15,11 @@ from headstart.options import Options, Stopwatch
 from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
 from headstart.progress import Track
 from headstart.report.story import Story
+from headstart.stages.box_probe import box_probe
 from headstart.stages.encode import Features, sample
 from headstart.stages.judge import Scores, judge
 from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss, probe
-from headstart.stages.readout import best_readout, first_columns
+from headstart.stages.readout import best_readout, first_columns, summary
 from headstart.stages.ship import check_out
 from headstart.stages.split import Index, Splits
 from headstart.tasks.task import Task
@@ -67,18 +68,21 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
     with watch("backbone"):
         backbone = task.backbone(options.backbone)
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
+    backbone = task.fitted(backbone, [e.target for e in checked.examples.items])
+    encode_with = replace(encode_with, backbone=backbone)
     with watch("encode"):
         features = encode_with.encode(items_of(checked, task.size), track, clock)
         data, x_ND = decodable(checked, features, partial(task.remark, backbone) if task.remark else None)
     with watch("split"):
-        divided = divide(data, first_columns(x_ND, backbone.readouts), options.seed)
+        divided = divide(data, summary(first_columns(x_ND, backbone.readouts), backbone.maps), options.seed)
     with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
         aim, target_N = divided.aim, divided.target_N
+        rungs = partial(box_probe, backbone, seed=options.seed) if backbone.maps else probe
         fast = len(divided.splits.judged) and len(divided.splits.train) > MANY_ROWS
         probed, x_ND, way = best_readout(
             x_ND,
             backbone.readouts,
-            lambda x: probe(x, target_N, aim, divided.splits, clock, advance),
+            lambda x: rungs(x, target_N, aim, divided.splits, clock, advance),
             (lambda x: closed_form_loss(x, target_N, aim, divided.splits)) if fast else None,
         )
     if way is not None:

@@ -97,7 +97,7 @@ def check(data: str, content: str, label: str, goal: str, as_json: bool) -> None
     from headstart.tasks import task_for
 
     found = read(data, content or None, label or None, None, goal_asked(goal))
-    inspect = task_for("auto", found.kind).inspect
+    inspect = task_for("auto", found.kind, found.goal).inspect
     refused: DataError | None = None
     try:
         examples = run(found, inspect, bars).examples

@@ -22,7 +22,7 @@ from headstart.stages.pairs import FEW
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
 from headstart.stages.sources import inputs
-from headstart.stages.speed import precisions, speeds, step_seconds
+from headstart.stages.speed import Learned, precisions, speeds, step_seconds
 
 SAMPLE = 8
 SCRATCH_AGAIN = 1.3
@@ -67,18 +67,19 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
         return max(0.0, (left - SCRATCH_AGAIN * used) / (1 + SCRATCH_AGAIN) if scratch else left)
 
     contents = [item.content.read for item in typical([ground.items[i] for i in train])]
+    learned = Learned(ground.target_N[train[:BATCH]], ground.aim, ground.probe.head)
     measured = []
-    for each in speeds(ground.encoder, contents, len(train), for_rungs(), ground.device, ground.clock):
+    for each in speeds(ground.encoder, contents, learned, len(train), for_rungs(), ground.device, ground.clock):
         measured.append(each)
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
     views = ground.encoder.task.augment.views
     by_pairs = ground.encoder.task.pairs and ground.aim.pairs and len(train) <= FEW * ground.outputs
-    again = not ground.splits.given_valid
-    made = plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs)
+    again, longer = not (ground.splits.given_valid or ground.aim.costly), ground.encoder.task.longer
+    made = plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs, longer)
     if made.rungs or not scratch:
         return made
-    alone = plan(measured, len(train), folds, budget.left(reserve), budget.seconds, "", views, again, by_pairs)
+    alone = plan(measured, len(train), folds, budget.left(reserve), budget.seconds, "", views, again, by_pairs, longer)
     return replace(alone, without="the budget has room for tuning or for this, not for both") if alone.rungs else made
 
 
@@ -169,7 +170,11 @@ def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Pla
         body = random_model(ground, False).body
     except BackboneError as error:
         return replace(chosen, without=f"{error.what} {error.found}".strip())
-    steps = {low: step_seconds(body, x_B, low, ground.device, ground.clock) for low in precisions(ground.device)}
+    plain = ground.aim.plain(ground.encoder.backbone, ground.seed)
+    learned = Learned(ground.target_N[fit[:size]], ground.aim, plain)
+    steps = {
+        low: step_seconds(body, x_B, learned, low, ground.device, ground.clock) for low in precisions(ground.device)
+    }
     low = min(steps, key=steps.__getitem__)
     made = scratch_plan(steps[low], low, used, left, size, RATES, predicted(fit, judged, RATES, size))
     if made.seconds > max(0.0, left):

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headstart.aims import aim_of
-from headstart.aims.aim import Aim, Said
+from headstart.aims.aim import Aim, Said, Spot
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.engine import Array, Chosen, Precision, TorchEngine
 from headstart.data.examples import CellContent, Content, FileContent
 from headstart.encoder import Encoder, encoder
 from headstart.errors import DataError, ModelError
-from headstart.heads.linear import LinearHead
+from headstart.heads.head import Head
 from headstart.ragged import pile
 from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, apart, load_head
 from headstart.store import file_digest, load_json, recover_folder
@@ -41,6 +41,7 @@ class Prediction:
         error: why nothing is said.
         labels: where an example may have any number of them, those that are more likely than not; else None.
         value: the number, where one is told; else None.
+        spots: the objects that were found, where such are looked for; else None.
     """
 
     name: str
@@ -50,11 +51,14 @@ class Prediction:
     error: str = ""
     labels: tuple[str, ...] | None = None
     value: float | None = None
+    spots: tuple[Spot, ...] | None = None
 
     @staticmethod
     def of(name: str, said: Said) -> Prediction:
         """Return what is said of an input."""
-        return Prediction(name, said.label, said.probability, said.probabilities, "", said.labels, said.value)
+        return Prediction(
+            name, said.label, said.probability, said.probabilities, "", said.labels, said.value, said.spots
+        )
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON output."""
@@ -85,7 +89,7 @@ class Predictor:
     folder: Path
     task: Task
     backbone: Backbone
-    head: LinearHead
+    head: Head
     aim: Aim
     record: dict[str, Any]
     encoder: Encoder

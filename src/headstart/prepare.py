@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.aims import aim_for, goal_asked
 from headstart.aims.aim import Aim, Truth
 from headstart.data.check import Checked, bad_share, check
-from headstart.data.examples import Content, Example, Examples, Finding
+from headstart.data.examples import Content, Example, Examples, Finding, plain
 from headstart.data.near import near_duplicates, threshold_for
 from headstart.data.read import read
 from headstart.errors import DataError
@@ -39,7 +39,7 @@ def gather(options: Options, track: Track) -> tuple[Task, Checked]:
     examples = read(options.data, *columns, kind, goal_asked(options.goal))
     if options.test:
         examples = joined(examples, read(options.test, *columns, examples.kind, examples.goal))
-    task = task_for(options.task, examples.kind)
+    task = task_for(options.task, examples.kind, examples.goal)
     return task, check(examples, task.inspect, track)
 
 
@@ -103,13 +103,13 @@ def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
     stratum_N = aim.strata(target_N)
     found = replace(examples, findings=(*examples.findings, *findings))
     try:
-        splits = split(parts, stratum_N, copies(checked.digests, near), seed)
+        splits = split(parts, stratum_N, copies(checked.digests, near), seed, aim.costly)
     except DataError:  # look-alikes joined whole classes, or there is too little in any case, which is raised again
-        splits = split(parts, stratum_N, copies(checked.digests, []), seed)
+        splits = split(parts, stratum_N, copies(checked.digests, []), seed, aim.costly)
     return Divided(found, aim, target_N, splits, least)
 
 
 def data_fingerprint(checked: Checked) -> str:
     """Return a SHA-256 over the bytes, labels and parts of all examples."""
-    rows = [(e.target, e.part, d) for e, d in zip(checked.examples.items, checked.digests, strict=True)]
-    return fingerprint(sorted(rows))
+    rows = [(plain(e.target), e.part, d) for e, d in zip(checked.examples.items, checked.digests, strict=True)]
+    return fingerprint(sorted(rows, key=lambda row: (str(row[0]), *row[1:])))

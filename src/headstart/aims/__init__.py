@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from headstart.aims.aim import Aim
+from headstart.aims.boxes import some_boxes
 from headstart.aims.label import known, one_label
 from headstart.aims.labels import many_labels
 from headstart.aims.number import a_number, standardising
@@ -15,11 +16,13 @@ MADE: dict[Goal, Callable[[Sequence[Target]], Aim]] = {
     "label": lambda targets: one_label(known(targets)),
     "labels": lambda targets: many_labels(tuple(sorted({label for t in targets for label in labels_of(t)}))),
     "number": standardising,
+    "boxes": lambda targets: some_boxes(tuple(sorted({label for t in targets for label in labels_of(t)}))),
 }
 OPENED: dict[str, Callable[[tuple[str, ...]], Aim]] = {
     "label": one_label,
     "labels": many_labels,
     "number": lambda _: a_number(),
+    "boxes": some_boxes,
 }
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.backbones.backbone import Backbone
 from headstart.data.examples import Goal, Target
+from headstart.heads.head import Head
 from headstart.heads.linear import LinearHead
 
 if TYPE_CHECKING:
@@ -25,6 +27,14 @@ Truth = NDArray[Any]
 """Targets of N examples: class indices_N, 0 and 1 for each label in an array_NK, or standardised numbers_N."""
 Loss = Callable[[Any, "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 """(model, x_B..., target_B) -> what is made less."""
+
+
+Move = Callable[[NDArray[Any], Sequence["np.random.Generator | None"]], NDArray[Any]]
+
+
+def unchanged(head: Any, logits_NK: Floats, truth_N: Truth) -> Any:
+    """Return the head as it is."""
+    return head
 
 
 class Judged(Protocol):
@@ -61,6 +71,15 @@ class Scoring:
 
 
 @dataclass(frozen=True)
+class Spot:
+    """An object that was found: its label, how sure that is, and left, top, right, bottom as shares of the sides."""
+
+    label: str
+    score: float
+    corners: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Said:
     """What a model says of one example, as people and programs read it.
 
@@ -70,6 +89,7 @@ class Said:
         probabilities: (output, its probability) of all outputs.
         labels: where there may be any number of them, those that are more likely than not.
         value: the number, where one is told.
+        spots: the objects that were found, where such are looked for, the surest first.
     """
 
     label: str
@@ -77,6 +97,7 @@ class Said:
     probabilities: tuple[tuple[str, float], ...] = ()
     labels: tuple[str, ...] | None = None
     value: float | None = None
+    spots: tuple[Spot, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +125,12 @@ class Aim:
         said: (outputs, a row of `probabilities`) -> what is said of an example, in the user's units.
         scoring: how predictions are scored.
         problem: what transformers calls it.
+        plain: (backbone, seed) -> a head of small random weights, for features of which nothing is known.
+        settle: (head, logits_NK, truth_N of examples not learned from) -> the head with whatever is chosen on these
+            beside the temperature.
+        move: (truth_B, generators that views were drawn from, None for plain ones) -> what is true of the views; None
+            where that is the same.
+        costly: whether heads take so long that choices are made on one part held out, and nothing is trained twice.
         pairs: whether two examples are either of one class or not, so that pairs of them can teach.
     """
 
@@ -121,8 +148,12 @@ class Aim:
     temperature: Callable[[Floats, Truth], float]
     training: Callable[[Truth], Loss]
     probabilities: Callable[[Floats], NDArray[np.float64]]
-    outward: Callable[[LinearHead], LinearHead]
+    outward: Callable[[Any], Any]
     said: Callable[[NDArray[np.float64]], Said]
     scoring: Scoring
     problem: str
+    plain: Callable[[Backbone, int], Head]
+    settle: Callable[[Any, Floats, Truth], Any] = unchanged
+    move: Move | None = None
+    costly: bool = False
     pairs: bool = False

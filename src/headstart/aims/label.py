@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headstart.aims.aim import Aim, Floats, Index, Loss, Said, Scoring, Truth
 from headstart.data.examples import Target
 from headstart.heads import logistic, neighbours
-from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N, softmax
+from headstart.heads.linear import LinearHead, fit_temperature, log_loss_N, plain_head, softmax
 from headstart.metrics import labels
 
 UNBALANCED = 3.0
@@ -51,6 +51,7 @@ def one_label(classes: tuple[str, ...]) -> Aim:
         said=partial(_said, classes),
         scoring=SCORING,
         problem="single_label_classification",
+        plain=lambda backbone, seed: plain_head(backbone.dim, len(classes), seed),
         pairs=True,
     )
 

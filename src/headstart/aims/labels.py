@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headstart.aims.aim import Aim, Floats, Index, Loss, Said, Scoring, Truth
 from headstart.data.examples import Target, labels_of
 from headstart.heads import neighbours
-from headstart.heads.linear import LinearHead, fit_temperature_each, log_loss_each_NK, sigmoid
+from headstart.heads.linear import LinearHead, fit_temperature_each, log_loss_each_NK, plain_head, sigmoid
 from headstart.heads.logistic import fit_logistic_each
 from headstart.metrics import tags
 
@@ -34,7 +34,7 @@ def many_labels(names: tuple[str, ...]) -> Aim:
         outputs=names,
         encode=partial(_encode, names),
         knows=lambda target: isinstance(target, tuple),
-        strata=_strata,
+        strata=rarest,
         guess=_guess,
         near=_near,
         spread=lambda has_NK: 2.0 * has_NK - 1.0,  # -1 and 1, so that a temperature makes logits of the scores
@@ -48,6 +48,7 @@ def many_labels(names: tuple[str, ...]) -> Aim:
         said=partial(_said, names),
         scoring=SCORING,
         problem="multi_label_classification",
+        plain=lambda backbone, seed: plain_head(backbone.dim, len(names), seed),
     )
 
 
@@ -64,7 +65,7 @@ def _encode(names: tuple[str, ...], targets: Sequence[Target]) -> Truth:
     return has_NK
 
 
-def _strata(has_NK: Truth) -> Index:
+def rarest(has_NK: Truth) -> Index:
     """Return for each example its rarest label, the number of labels where it has none.
 
     The rarest first is what iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011) deals out first.
@@ -97,4 +98,4 @@ def _training(has_NK: Truth) -> Loss:
 def _said(names: tuple[str, ...], p_K: NDArray[np.float64]) -> Said:
     given = tuple(name for name, p in zip(names, p_K, strict=True) if p > 0.5)
     each = tuple((label, float(p)) for label, p in zip(names, p_K, strict=True))
-    return Said(" | ".join(given), float("nan"), each, given)
+    return Said(" | ".join(given), probabilities=each, labels=given)

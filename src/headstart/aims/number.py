@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.aims.aim import Aim, Floats, Index, Loss, Said, Scoring, Truth
 from headstart.data.examples import Target
 from headstart.heads import neighbours
-from headstart.heads.linear import LinearHead
+from headstart.heads.linear import LinearHead, plain_head
 from headstart.metrics import numbers
 
 _BINS = 5
@@ -54,6 +54,7 @@ def a_number(mean: float = 0.0, scale: float = 1.0) -> Aim:
         said=lambda value_1: Said(f"{value_1[0]:.6g}", value=float(value_1[0])),
         scoring=scoring,
         problem="regression",
+        plain=lambda backbone, seed: plain_head(backbone.dim, 1, seed),
     )
 
 

@@ -68,7 +68,7 @@ class Backbone:
 
     Attributes:
         name: as it was asked for.
-        library: `timm`, `torchvision` or `transformers`.
+        library: `timm`, `torchvision`, `transformers` or `keras`.
         architecture: the library's name of the architecture.
         trunk: normalised pixels_N3HW, or tokens_NL2, -> features_ND; in eval mode, no parameter wants a gradient.
         preprocess: how an example becomes its input.
@@ -83,6 +83,9 @@ class Backbone:
         fresh: builds the trunk's architecture anew, with random weights by its library's own initialisation: the
             same cut, names and shapes; in eval mode, no parameter wants a gradient. Raises BackboneError where it
             does not come out so. It draws from torch's global generator: see `scratch.random_trunk`.
+        maps: (channels, height, width) of the maps that the features are, laid one after another; empty where they are
+            a vector.
+        maps_of: side of the pictures that they are of, in pixels.
         readouts: the ways that the features are made of, where one is still to be chosen; the first is the usual one.
     """
 
@@ -100,6 +103,8 @@ class Backbone:
     missing: tuple[str, ...]
     save: Save = field(repr=False)
     fresh: Callable[[], nn.Module] = field(repr=False)
+    maps: tuple[tuple[int, int, int], ...] = ()
+    maps_of: int = 0
     readouts: tuple[Readout, ...] = field(default=(), repr=False)
 
 

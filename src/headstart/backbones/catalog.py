@@ -82,7 +82,7 @@ def _entry(place: Path, name: str, source: str) -> Entry | None:
     """Describe a folder that a backbone can be opened from; None for any other."""
     weights = place / "model.safetensors"
     if not weights.exists():
-        return None
+        return _of_keras(place, source)
     try:
         config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -97,6 +97,17 @@ def _entry(place: Path, name: str, source: str) -> Entry | None:
     architecture = str(config.get("architecture") or config.get("model_type"))
     licence = str((config.get("pretrained_cfg") or {}).get("license") or "not stated")
     return Entry(name, architecture, parameters, licence, source)
+
+
+def _of_keras(place: Path, source: str) -> Entry | None:
+    """A folder with one file of Keras'; what is in it is not looked at, as that takes loading Keras."""
+    from headstart.backbones import from_keras
+
+    try:
+        found = from_keras.file_in(place)
+    except BackboneError:
+        return None
+    return Entry(str(found), "keras", None, "not stated", source) if found else None
 
 
 def _bare(place: Path, weights: Path, source: str) -> Entry | None:

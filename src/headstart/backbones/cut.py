@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 
 from headstart.errors import BackboneError
 
-__all__ = ["Below", "Cut", "Halves", "below_missing", "cuts", "split", "trace"]
+__all__ = ["Below", "Cut", "Halves", "activation_at", "below_missing", "cuts", "split", "trace", "upto"]
 
 _PLAIN = (int, float, str, torch.Size, torch.dtype, torch.device, type(None))
 _PASSING: set[Any] = {nn.Dropout, nn.Identity, nn.Flatten, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d}
@@ -147,7 +147,7 @@ def split(graph_module: fx.GraphModule, cut: Cut) -> Halves:
         BackboneError: the network cannot be cut there.
     """
     nodes = list(graph_module.graph.nodes)
-    crossing, activation = _crossing(nodes, cut.index), _activation(nodes, cut.index)
+    crossing, activation = _crossing(nodes, cut.index), activation_at(nodes, cut.index)
     if activation is None:
         found, hint = ", ".join(n.name for n in crossing[:4]), "Take one of cuts() of this very graph."
         raise BackboneError(f"The network cannot be cut after {cut.name!r}.", found=found, hint=hint)
@@ -165,7 +165,7 @@ def split(graph_module: fx.GraphModule, cut: Cut) -> Halves:
                 copies[node] = graph.create_node("get_attr", f"_crossing_{node.name}")
     for node in [n for n in nodes if n.meta["end"] > cut.index and n not in crossing]:
         copies[node] = graph.node_copy(node, copies.__getitem__)
-    trunk, top = _upto(graph_module, cut.index, activation), _assemble(graph_module, graph)
+    trunk, top = upto(graph_module, cut.index, activation), _assemble(graph_module, graph)
     shared = dict(trunk.named_parameters()).keys() & dict(top.named_parameters()).keys()
     return Halves(trunk, top, constants, tuple(sorted(shared)))
 
@@ -196,7 +196,7 @@ def below_missing(graph_module: fx.GraphModule, missing: Collection[str], exampl
         gap = f"none for {', '.join(sorted(lost)[:4])}, but for {', '.join(kept[:4]) or 'nothing'} above them"
         raise BackboneError(what, found=gap, hint="Take a complete weights file, or its own architecture.")
     place, value = next(((i, node) for i, node in found if _is_map(graph_module, node)), found[0])
-    return Below(_name(nodes, value), _upto(graph_module, place, value))
+    return Below(_name(nodes, value), upto(graph_module, place, value))
 
 
 def _reads(graph_module: nn.Module, node: fx.Node) -> dict[str, Tensor]:
@@ -212,7 +212,7 @@ def _crossing(nodes: list[fx.Node], place: int) -> list[fx.Node]:
     return [n for n in nodes if n.op != "get_attr" and n.meta["start"] <= place < n.meta["end"]]
 
 
-def _activation(nodes: list[fx.Node], place: int) -> fx.Node | None:
+def activation_at(nodes: list[fx.Node], place: int) -> fx.Node | None:
     """Return the tensor with a row an example that crosses, if it is one and nothing is in the way."""
     crossing = [n for n in _crossing(nodes, place) if n.meta.get("crosses") not in ("constant", "count")]
     return crossing[0] if len(crossing) == 1 and crossing[0].meta.get("crosses") == "rows" else None
@@ -222,7 +222,7 @@ def _activations(graph: fx.GraphModule, places: set[int], example_N3HW: Tensor) 
     """Run one image, then two; note in the nodes that cross how they do; return what crosses each place."""
     nodes, size = list(graph.graph.nodes), example_N3HW.shape[1:]
     watched = list({node for place in places for node in _crossing(nodes, place)})
-    watch, noise = _upto(graph, max(places, default=0), watched), torch.Generator().manual_seed(0)
+    watch, noise = upto(graph, max(places, default=0), watched), torch.Generator().manual_seed(0)
     try:
         with torch.no_grad():
             ones, twos = (watch(torch.randn(n, *size, generator=noise).to(example_N3HW)) for n in (1, 2))
@@ -238,7 +238,7 @@ def _activations(graph: fx.GraphModule, places: set[int], example_N3HW: Tensor) 
                 node.meta |= {"crosses": "constant", "value": one}
         elif isinstance(one, _PLAIN) and (one == two or (one, two) == (1, 2)):
             node.meta |= {"crosses": "constant" if one == two else "count", "value": one}
-    return {place: _activation(nodes, place) for place in places}
+    return {place: activation_at(nodes, place) for place in places}
 
 
 def _is_map(graph_module: nn.Module, node: fx.Node) -> bool:
@@ -274,7 +274,7 @@ def _name(nodes: list[fx.Node], value: fx.Node) -> str:
     return next((path for path in outer if ends[path] is value), own)
 
 
-def _upto(graph_module: fx.GraphModule, place: int, values: Any) -> fx.GraphModule:
+def upto(graph_module: fx.GraphModule, place: int, values: Any) -> fx.GraphModule:
     """Return the nodes up to number `place`, giving a node's value, or those of a list of nodes."""
     graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
     for node in [n for n in graph_module.graph.nodes if n.meta["start"] <= place]:

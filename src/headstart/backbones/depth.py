@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -40,10 +41,10 @@ def depths(network: nn.Module, example_N3HW: torch.Tensor, shares: Sequence[floa
     above = work_above(graph, places, example_N3HW)
     found: dict[str, Depth] = {}
     for least in shares:
-        fit = [i for i, share in enumerate(above) if share >= least and not split(graph, places[i]).shared]
-        if fit:
-            place = places[fit[-1]]
-            found.setdefault(place.name, Depth(f"after {place.name}", above[fit[-1]], partial(split, graph, place)))
+        fit = (i for i in reversed(range(len(places))) if above[i] >= least and not split(graph, places[i]).shared)
+        if (highest := next(fit, None)) is not None:
+            place = places[highest]
+            found.setdefault(place.name, Depth(f"after {place.name}", above[highest], partial(split, graph, place)))
     return (*found.values(), whole)
 
 
@@ -63,3 +64,23 @@ def work_above(graph: fx.GraphModule, places: Sequence[Cut], example_N3HW: torch
         Counting(graph).run(example_N3HW)
     total = max(1, counter.get_total_flops())
     return [1 - done[nodes[place.index]] / total for place in places]
+
+
+def map_depths(backbone: Backbone) -> tuple[Depth, ...]:
+    """Return the places to train a detector from: its maps, from where on the network stays as it is; then as `depths`
+    where the finest map is what crosses; the input last."""
+    inside = depths(backbone.trunk, example(backbone), (0.08,))
+    return (Depth("the maps", 0.0, partial(_whole, backbone.trunk)), *inside)
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A network with nothing above it."""
+
+    trunk: nn.Module
+    top: nn.Module
+    shared: tuple[str, ...] = ()
+
+
+def _whole(network: nn.Module) -> _Whole:
+    return _Whole(network, nn.Identity())

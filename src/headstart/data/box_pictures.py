@@ -170,7 +170,7 @@ def _boxes(raws: Sequence[RawBox], frame: Frame) -> tuple[tuple[Box, ...], list[
     kept, copies = without_copies([box for box, _ in both])
     remarks = [(i, remark) for i, (_, said) in enumerate(both) for remark in said]
     remarks += copies.items()
-    return tuple(box for box in kept if box), sorted(remarks, key=lambda pair: pair[0])
+    return tuple(replace(box, of=frame.shown) for box in kept if box), sorted(remarks, key=lambda pair: pair[0])
 
 
 def _stored_wins(drawn: Iterable[Drawn], sized: dict[str, Sides | None]) -> bool:

@@ -153,7 +153,8 @@ def _copies(items: Sequence[Example], rows: Sequence[int]) -> Iterator[tuple[int
             continue
         mine, other = items[i], items[stays]
         if mine.target != other.target:
-            reason = f"the same as {other.name}, but labelled {mine.target!r} here and {other.target!r} there"
+            here, there = (str(each.target)[:80] for each in (mine, other))
+            reason = f"the same as {other.name}, but labelled {here!r} here and {there!r} there"
             yield i, Finding(mine.name, "conflicting-labels", "note", reason)
         if _BEFORE[mine.part] < last:
             reason = f"the same as {other.name}, which is in the {other.part} part"

@@ -22,8 +22,8 @@ Goal = Literal["label", "labels", "number", "boxes", "text"]
 
 @dataclass(frozen=True, order=True)
 class Box:
-    """A rectangle with a label, in pixels of the picture as it is shown. `crowd` marks one that holds many objects
-    of its label, which are not told apart."""
+    """A rectangle with a label, in pixels of the picture as it is shown, which is `of` this width and height. `crowd`
+    marks one that holds many objects of its label, which are not told apart."""
 
     label: str
     left: float
@@ -31,6 +31,13 @@ class Box:
     right: float
     bottom: float
     crowd: bool = False
+    of: tuple[float, float] = field(default=(1.0, 1.0), compare=False, repr=False)
+
+    @property
+    def shares(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom as shares of the picture's sides."""
+        width, height = self.of
+        return self.left / width, self.top / height, self.right / width, self.bottom / height
 
 
 Target = str | float | tuple[str, ...] | tuple[Box, ...]
@@ -102,6 +109,13 @@ def labels_of(target: Target) -> tuple[str, ...]:
     if isinstance(target, tuple):
         return tuple(each.label if isinstance(each, Box) else each for each in target)
     return (target,) if isinstance(target, str) else ()
+
+
+def plain(target: Target) -> object:
+    """Return a target as JSON can have it."""
+    if isinstance(target, tuple):
+        return [[each.label, *each.shares, each.crowd] if isinstance(each, Box) else each for each in target]
+    return target
 
 
 @dataclass(frozen=True)

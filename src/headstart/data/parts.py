@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import replace
+from functools import partial
 
-from headstart.data.examples import Example, Examples, Finding, Goal, Kind, Part, labels_of
+from headstart.data.examples import Box, Example, Examples, Finding, Goal, Kind, Part, labels_of
 from headstart.data.targets import aimed
 
 _WORDS: dict[str, Part] = {
@@ -92,6 +93,15 @@ def without_unseen(examples: Examples) -> Examples:
                 unseen[e.part, label].append(i)
     if not unseen:
         return examples
+    if examples.goal == "boxes":
+        return replace(
+            examples,
+            items=tuple(map(partial(_known_boxes, train), examples.items)),
+            findings=(
+                *examples.findings,
+                *(_unknown(part, label, len(rows)) for (part, label), rows in unseen.items()),
+            ),
+        )
     if examples.goal == "labels":
         items = tuple(replace(e, target=tuple(t for t in labels_of(e.target) if t in train)) for e in examples.items)
         notes = [_unknown(part, label, len(rows)) for (part, label), rows in unseen.items()]
@@ -99,6 +109,11 @@ def without_unseen(examples: Examples) -> Examples:
     gone = {i for rows in unseen.values() for i in rows}
     findings = [_unseen(part, target, len(rows)) for (part, target), rows in unseen.items()]
     return examples.only((i for i in range(len(examples)) if i not in gone), findings)
+
+
+def _known_boxes(known: set[str], example: Example) -> Example:
+    boxes = example.target if isinstance(example.target, tuple) else ()
+    return replace(example, target=tuple(b for b in boxes if isinstance(b, Box) and b.label in known))
 
 
 def _unknown(part: Part, label: str, count: int) -> Finding:

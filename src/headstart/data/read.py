@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from headstart.data.boxes import holds_boxes, read_boxes
 from headstart.data.examples import Examples, Goal, Kind
 from headstart.data.folder import read_folder
 from headstart.data.hub import MARKERS, read_dataset
@@ -55,6 +56,8 @@ def read(
         DataError: what is there cannot be read as labelled data.
     """
     path, asked = place(source).expanduser(), Asked(content_column, label_column, kind, goal)
+    if asked.goal in (None, "boxes") and asked.kind != "text" and path.exists() and holds_boxes(path):
+        return read_boxes(path)
     if path.is_dir():
         return _read_folder(path, asked)
     if path.is_file():

@@ -81,11 +81,12 @@ def joined(columns: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[s
         UsageError: one of the columns holds something else altogether.
     """
     for name in names:
-        odd = {v for v in columns[name] if v and v.lower() not in _YES | _NO}
-        if len(odd) > 2:
+        filled = [v for v in columns[name] if v]
+        odd = [v for v in filled if v.lower() not in _YES | _NO]
+        if len(odd) > len(filled) / 2:
             raise UsageError(
                 f"Of several label columns each says whether a label is given; {name!r} does not.",
-                found=", ".join(sorted(odd)[:3]),
+                found=", ".join(sorted(set(odd))[:3]),
                 hint="They hold 0 and 1, or yes and no. A single column of labels is named alone.",
             )
     rows = zip(*(columns[name] for name in names), strict=True)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.heads.top import Top
+
 Array = NDArray[np.float64]
+FRESH_STD = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,23 @@ class LinearHead:
         weight_DK = self.weight_DK / self.std_D[:, None]
         bias_K = self.bias_K - self.mean_D @ weight_DK
         return weight_DK / self.temperature, bias_K / self.temperature
+
+    def on(self, body: nn.Module, low: bool) -> Top:
+        """Return a network with this head, to be trained."""
+        from headstart.heads.top import Top
+
+        return Top(body, self, low)
+
+    def arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+        """Return it as arrays, and what must be written beside them."""
+        arrays = {"mean": self.mean_D, "std": self.std_D, "weight": self.weight_DK, "bias": self.bias_K}
+        return {**arrays, "temperature": np.array([self.temperature])}, {}
+
+    @staticmethod
+    def read(arrays: Mapping[str, NDArray[Any]]) -> LinearHead:
+        """Read it back."""
+        mean_D, std_D, weight_DK, bias_K = (arrays[name] for name in ("mean", "std", "weight", "bias"))
+        return LinearHead(mean_D, std_D, weight_DK, bias_K, float(arrays["temperature"][0]))
 
     def with_temperature(self, temperature: float) -> LinearHead:
         """Return this head with another temperature."""
@@ -123,3 +147,17 @@ def _least(loss: Callable[[float], float]) -> float:
             b = low + golden * (high - low)
             at_b = loss(np.exp(b))
     return float(np.exp((low + high) / 2))
+
+
+def fresh_head(like: LinearHead, seed: int) -> LinearHead:
+    """Return a head of small random weights with the standardisation of another."""
+    rng = np.random.default_rng([seed, 0x4EAD])
+    weight_DK = FRESH_STD * rng.standard_normal(like.weight_DK.shape)
+    return LinearHead(like.mean_D, like.std_D, weight_DK, np.zeros_like(like.bias_K))
+
+
+def plain_head(features: int, classes: int, seed: int) -> LinearHead:
+    """Return a head of small random weights for features of which nothing is known."""
+    rng = np.random.default_rng([seed, 0x4EAD])
+    weight_DK = FRESH_STD * rng.standard_normal((features, classes))
+    return LinearHead(np.zeros(features), np.ones(features), weight_DK, np.zeros(classes))

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from headstart.heads.linear import LinearHead
+from headstart.heads.linear import fresh_head as fresh_head
+from headstart.heads.linear import plain_head as plain_head
 
-FRESH_STD = 0.01
 LAYERS = 12
 """The learning rate falls from the head to the lowest layer in about so many steps."""
 
@@ -69,20 +70,6 @@ class Top(nn.Module):
         values = (self.mean_D, self.std_D, self.linear.weight.T, self.linear.bias)
         mean_D, std_D, weight_DK, bias_K = (v.detach().cpu().numpy().astype(np.float64) for v in values)
         return LinearHead(mean_D, std_D, weight_DK, bias_K, temperature)
-
-
-def fresh_head(like: LinearHead, seed: int) -> LinearHead:
-    """Return a head of small random weights with the standardisation of another."""
-    rng = np.random.default_rng([seed, 0x4EAD])
-    weight_DK = FRESH_STD * rng.standard_normal(like.weight_DK.shape)
-    return LinearHead(like.mean_D, like.std_D, weight_DK, np.zeros_like(like.bias_K))
-
-
-def plain_head(features: int, classes: int, seed: int) -> LinearHead:
-    """Return a head of small random weights for features of which nothing is known."""
-    rng = np.random.default_rng([seed, 0x4EAD])
-    weight_DK = FRESH_STD * rng.standard_normal((features, classes))
-    return LinearHead(np.zeros(features), np.ones(features), weight_DK, np.zeros(classes))
 
 
 def rates(model: nn.Module, rate: float, bottom: float) -> Iterator[tuple[list[nn.Parameter], float, bool]]:

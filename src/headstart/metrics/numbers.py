@@ -21,15 +21,23 @@ EXPLAINED = {
 
 @dataclass(frozen=True)
 class Numbered:
-    """Predictions beside the truth, in the user's units, with the ranks of both."""
+    """Predictions beside the truth, in the user's units.
+
+    Attributes:
+        true_N, said_N: the numbers.
+        true_place_N, said_place_N: their places among the different ones, for what goes by ranks.
+    """
 
     true_N: NDArray[np.float64]
     said_N: NDArray[np.float64]
+    true_place_N: NDArray[np.intp]
+    said_place_N: NDArray[np.intp]
 
     @staticmethod
     def of(said_N: NDArray[np.floating], true_N: NDArray[np.floating]) -> Numbered:
         """Take what was said and what is true."""
-        return Numbered(np.asarray(true_N, np.float64), np.asarray(said_N, np.float64))
+        both = np.asarray(true_N, np.float64), np.asarray(said_N, np.float64)
+        return Numbered(*both, *(np.unique(each_N, return_inverse=True)[1].reshape(-1) for each_N in both))
 
     @property
     def error_N(self) -> NDArray[np.float64]:
@@ -39,7 +47,7 @@ class Numbered:
     @property
     def merit_N(self) -> NDArray[np.float64]:
         """1 less the squared error in units of the variance: R² is the mean of it."""
-        return 1.0 - self.error_N**2 / max(float(self.true_N.var()), 1e-300)
+        return 1.0 - self.error_N**2 / (float(self.true_N.var()) if _differ(self.true_N) else 1.0)
 
 
 def scores(data: Numbered, weight_N: NDArray[np.floating]) -> dict[str, float]:
@@ -51,24 +59,28 @@ def scores(data: Numbered, weight_N: NDArray[np.floating]) -> dict[str, float]:
     variance = weight_N @ (data.true_N - mean) ** 2 / total
     square = weight_N @ data.error_N**2 / total
     return {
-        "R²": float(1 - square / variance) if variance > 0 else float("nan"),
+        "R²": float(1 - square / variance) if _differ(data.true_N[weight_N > 0]) else float("nan"),
         "mean absolute error": float(weight_N @ np.abs(data.error_N) / total),
         "root mean squared error": float(np.sqrt(square)),
         "rank correlation": rank_correlation(data, weight_N),
     }
 
 
+def _differ(value_N: NDArray[np.float64]) -> bool:
+    """Whether values are not all the same; their variance need not be 0 where they are, but a rounding error."""
+    return bool(np.ptp(value_N) > 0)
+
+
 def rank_correlation(data: Numbered, weight_N: NDArray[np.floating]) -> float:
     """Return Spearman's correlation, examples counted as often as their weight says; nan where one side is constant."""
-    one_N, other_N = _ranks(data.true_N, weight_N), _ranks(data.said_N, weight_N)
+    one_N, other_N = _ranks(data.true_place_N, weight_N), _ranks(data.said_place_N, weight_N)
     total = weight_N.sum()
     one_N, other_N = one_N - weight_N @ one_N / total, other_N - weight_N @ other_N / total
     scale = np.sqrt((weight_N @ one_N**2) * (weight_N @ other_N**2))
     return float(weight_N @ (one_N * other_N) / scale) if scale > 0 else float("nan")
 
 
-def _ranks(value_N: NDArray[np.float64], weight_N: NDArray[np.floating]) -> NDArray[np.float64]:
+def _ranks(place_N: NDArray[np.intp], weight_N: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the mean rank of each value among as many copies as the weights say; equal values share theirs."""
-    _, place_N = np.unique(value_N, return_inverse=True)
     weight_U = np.bincount(place_N, weight_N)
     return np.asarray((np.cumsum(weight_U) - weight_U / 2)[place_N])

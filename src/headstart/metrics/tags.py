@@ -25,6 +25,30 @@ SHARES = ("exact match",)
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """The examples by falling probability of each label, and where in that those are that have it.
+
+    Attributes:
+        order_KN: the examples of each label's ranking.
+        hit_H: the places, in all rankings after one another, of examples that have the label.
+        end_H: the places of the last examples that are as likely as these.
+    """
+
+    order_KN: NDArray[np.intp]
+    hit_H: NDArray[np.intp]
+    end_H: NDArray[np.intp]
+
+    @staticmethod
+    def of(p_NK: NDArray[np.float64], has_NK: NDArray[np.bool_]) -> Ranking:
+        """Rank examples by the probabilities of their labels."""
+        order_KN = np.argsort(-p_NK.T, axis=1, kind="stable")
+        p_KN = np.take_along_axis(p_NK.T, order_KN, 1)
+        last_KN = np.hstack([p_KN[:, 1:] != p_KN[:, :-1], np.ones((len(p_KN), 1), bool)])
+        last_E, hit_H = np.flatnonzero(last_KN), np.flatnonzero(np.take_along_axis(has_NK.T, order_KN, 1))
+        return Ranking(order_KN, hit_H, last_E[np.searchsorted(last_E, hit_H)])
+
+
+@dataclass(frozen=True)
 class Tagged:
     """Predictions beside the truth, reduced once to what every resample needs.
 
@@ -33,22 +57,21 @@ class Tagged:
         given_NK: which were given.
         p_NK: their probabilities.
         loss_N: mean log loss of each example.
-        order_NK: the examples by falling probability of each label.
+        ranking: the examples by falling probability of each label.
     """
 
     has_NK: NDArray[np.bool_]
     given_NK: NDArray[np.bool_]
     p_NK: NDArray[np.float64]
     loss_N: NDArray[np.float64]
-    order_NK: NDArray[np.intp]
+    ranking: Ranking
 
     @staticmethod
     def of(logits_NK: NDArray[np.floating], has_NK: NDArray[np.floating]) -> Tagged:
         """Take logits_NK (temperature applied) and has_NK."""
         p_NK = sigmoid(logits_NK)
         loss_N = log_loss_each_NK(logits_NK, has_NK).mean(1)
-        order_NK = np.argsort(-p_NK, axis=0, kind="stable")
-        return Tagged(has_NK > 0.5, p_NK > 0.5, p_NK, loss_N, order_NK)
+        return Tagged(has_NK > 0.5, p_NK > 0.5, p_NK, loss_N, Ranking.of(p_NK, has_NK > 0.5))
 
     @property
     def merit_N(self) -> NDArray[np.float64]:
@@ -96,15 +119,10 @@ def average_precision_K(data: Tagged, weight_N: NDArray[np.floating]) -> NDArray
 
     Examples of equal probability count as one step, as in scikit-learn's `average_precision_score`.
     """
-    weight_NK = weight_N[data.order_NK]
-    right_NK = weight_NK * np.take_along_axis(data.has_NK, data.order_NK, 0)
-    p_NK = np.take_along_axis(data.p_NK, data.order_NK, 0)
-    found_NK, seen_NK = right_NK.cumsum(0), weight_NK.cumsum(0)
-    last_NK = np.vstack([p_NK[1:] != p_NK[:-1], np.ones((1, p_NK.shape[1]), bool)])
-    total_K = np.maximum(found_NK[-1], 1e-12)
-    out = np.empty(p_NK.shape[1])
-    for k in range(p_NK.shape[1]):
-        steps = last_NK[:, k] & (seen_NK[:, k] > 0)
-        found = found_NK[steps, k]
-        out[k] = (np.diff(found, prepend=0.0) * found / seen_NK[steps, k]).sum() / total_K[k]
-    return out
+    (labels, count), hit_H, end_H = data.ranking.order_KN.shape, data.ranking.hit_H, data.ranking.end_H
+    weight_KN = weight_N[data.ranking.order_KN]
+    right_KN = np.zeros_like(weight_KN)
+    right_KN.ravel()[hit_H] = weight_H = weight_KN.ravel()[hit_H]
+    found_H, seen_H = (each_KN.cumsum(1).ravel()[end_H] for each_KN in (right_KN, weight_KN))
+    sum_K = np.bincount(hit_H // count, weight_H * found_H / np.maximum(seen_H, 1e-12), labels)
+    return np.asarray(sum_K / np.maximum(right_KN.sum(1), 1e-12))

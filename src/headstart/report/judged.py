@@ -10,6 +10,7 @@ import numpy as np
 from headstart.data.examples import Goal
 from headstart.metrics import labels as label_metrics
 from headstart.metrics import tags
+from headstart.report import boxed
 from headstart.report import page as p
 from headstart.report.mistakes import mistakes, read, weighed
 from headstart.report.story import Story
@@ -82,4 +83,19 @@ def _a_number(story: Story) -> Shown:
     return Shown(scatter=p.Scatter(dots, len(data.true_N)), mistakes=mistakes(story))
 
 
-_SHOWN: dict[Goal, Callable[[Story], Shown]] = {"label": _one_label, "labels": _many_labels, "number": _a_number}
+def _boxes(story: Story) -> Shown:
+    data = read(story)
+    found = boxed.verdicts(story, data)
+    return Shown(
+        classes=boxed.classes(story, data, found),
+        confusion=boxed.confusion(story, found),
+        mistakes=boxed.mistakes(story, data, found),
+    )
+
+
+_SHOWN: dict[Goal, Callable[[Story], Shown]] = {
+    "label": _one_label,
+    "labels": _many_labels,
+    "number": _a_number,
+    "boxes": _boxes,
+}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from headstart.aims.aim import Aim
 from headstart.data.examples import CellContent
-from headstart.heads.linear import LinearHead
+from headstart.heads.head import Head
 
 if TYPE_CHECKING:
     from headstart.encoder import Encoder
@@ -48,11 +48,11 @@ def moved(asked: Sequence[Asked], probabilities: Probabilities) -> list[tuple[fl
     return out
 
 
-def by_model(encoder: Encoder, head: LinearHead, aim: Aim) -> Probabilities:
+def by_model(encoder: Encoder, head: Head, aim: Aim) -> Probabilities:
     """Return the probabilities of a trunk and a head, as a `Predictor` makes them."""
 
     def probabilities(inputs: Sequence[bytes]) -> NDArray[np.float64]:
-        p_NK = np.full((len(inputs), len(head.bias_K)), np.nan)
+        p_NK = np.full((len(inputs), len(aim.outputs)), np.nan)
         contents = [CellContent(partial(bytes, data)) for data in inputs]
         for p_K, features in zip(p_NK, encoder.stream(contents), strict=True):
             if not isinstance(features, str):

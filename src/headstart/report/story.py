@@ -15,7 +15,7 @@ from headstart.aims.aim import Aim, Truth
 from headstart.backbones.backbone import Backbone
 from headstart.data.examples import Examples
 from headstart.deepen import Deepened
-from headstart.heads.linear import LinearHead
+from headstart.heads.head import Head
 from headstart.metrics.interval import Measure, measured
 from headstart.stages.climb import Step
 from headstart.stages.curve import Point
@@ -29,7 +29,18 @@ from headstart.tasks.task import Task
 if TYPE_CHECKING:
     from headstart.options import Options
 
-LIBRARIES = ("headstart", "torch", "torchvision", "timm", "transformers", "tokenizers", "openvino", "pillow", "numpy")
+LIBRARIES = (
+    "headstart",
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "tokenizers",
+    "keras",
+    "openvino",
+    "pillow",
+    "numpy",
+)
 
 Moved = Mapping[int, tuple[float, ...]]
 """Rows of examples -> for each piece of theirs, how much it spoke for the class that was wrongly said."""
@@ -69,7 +80,7 @@ class Story:
         return self.deep.climbed.best if self.deep else None
 
     @property
-    def head(self) -> LinearHead:
+    def head(self) -> Head:
         """The head that is shipped."""
         return self.deep.climbed.head if self.deep else self.probe.head
 

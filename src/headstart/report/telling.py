@@ -56,7 +56,7 @@ def verdict(story: Story) -> str:
     head, guess, noun = story.scores.headline, story.scores.guess, story.task.noun
     count = len(story.splits.judged) or len(story.splits.train)
     name, tuned = story.backbone.name, story.tuned
-    who = f"{name}, tuned {tuned.tried.cut}," if tuned else f"A linear head on frozen {name}"
+    who = f"{name}, tuned {tuned.tried.cut}," if tuned else f"A {story.shipped.name} on frozen {name}"
     scoring, without = story.aim.scoring, story.aim.scoring.guess
     if head.name not in scoring.percent:
         return (
@@ -74,7 +74,8 @@ def caveats(story: Story) -> tuple[str, ...]:
     """Say what to worry about."""
     out = []
     units = len(set(story.splits.unit[story.scores.rows]))
-    head, (_, near, linear) = story.scores.headline, story.scores.rungs[:3]
+    head, rungs = story.scores.headline, {rung.name: rung for rung in story.scores.rungs}
+    near, linear = rungs.get("nearest neighbours"), rungs.get("linear head")
     if story.unfinished:
         out.append("This run has not finished: fine-tuning goes on. Run the same command to go on with it.")
     if head.low <= story.scores.guess.value:
@@ -83,7 +84,7 @@ def caveats(story: Story) -> tuple[str, ...]:
         )
     if units < 100:
         out.append(f"Only {units} different {story.task.noun}s were judged: the interval is wide for a reason.")
-    if near.headline.value - linear.headline.value > linear.error and np.isfinite(linear.error):
+    if near and linear and near.headline.value - linear.headline.value > linear.error and np.isfinite(linear.error):
         out.append(
             "Nearest neighbours did better than the linear head where choices were made; "
             "they cannot be shipped as a plain model."

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from headstart.aims.aim import Move
 from headstart.cache import Rows
+from headstart.data.box_views import words_of
 from headstart.ragged import pile
 from headstart.stages.split import Index
 
@@ -32,6 +34,10 @@ class Source(Protocol):
 
     def clean(self, index_B: Index) -> NDArray[Any]: ...
 
+    def draws(self, index_B: Index, epoch: int) -> Sequence[np.random.Generator | None]:
+        """Return generators as those that the inputs of training were drawn from; None for plain ones."""
+        ...
+
 
 @dataclass(frozen=True)
 class Views:
@@ -40,15 +46,26 @@ class Views:
     Attributes:
         views: rows of each view, the clean one first.
         seed: fixes the draws.
+        digests: SHA-256 of the bytes of all examples, which the views were drawn from as well.
     """
 
     views: Sequence[Rows]
     seed: int
+    digests: Sequence[str] = ()
 
     def train(self, index_B: Index, epoch: int) -> NDArray[Any]:
-        drawn = [int(np.random.default_rng([self.seed, epoch, int(i)]).integers(len(self.views))) for i in index_B]
+        drawn = self._drawn(index_B, epoch)
         rows = [self.views[view].take(np.array([i]))[0] for view, i in zip(drawn, index_B, strict=True)]
         return pile(rows)
+
+    def _drawn(self, index_B: Index, epoch: int) -> list[int]:
+        return [int(np.random.default_rng([self.seed, epoch, int(i)]).integers(len(self.views))) for i in index_B]
+
+    def draws(self, index_B: Index, epoch: int) -> Sequence[np.random.Generator | None]:
+        return [
+            np.random.default_rng([self.seed, view, *words_of(self.digests[i])]) if view else None
+            for view, i in zip(self._drawn(index_B, epoch), index_B, strict=True)
+        ]
 
     def clean(self, index_B: Index) -> NDArray[Any]:
         return self.views[0].take(index_B)
@@ -74,6 +91,9 @@ class Fly:
         draws = [np.random.default_rng([self.seed, epoch, int(i)]) for i in index_B]
         return pile([self.change(x, rng) for x, rng in zip(self.wide.take(index_B), draws, strict=True)])
 
+    def draws(self, index_B: Index, epoch: int) -> Sequence[np.random.Generator | None]:
+        return [np.random.default_rng([self.seed, epoch, int(i)]) for i in index_B]
+
     def clean(self, index_B: Index) -> NDArray[Any]:
         return self.plain.take(index_B)
 
@@ -90,6 +110,7 @@ class Batches:
         seed: fixes the order.
         workers: threads that read ahead; 0 reads when asked.
         device: where batches go.
+        move: what becomes of what is true where inputs are varied; None where it stays: see `Aim.move`.
         size_N: how long each of all examples is; batches are of like lengths. None where all are alike.
     """
 
@@ -101,6 +122,7 @@ class Batches:
     workers: int = 0
     device: str = "cpu"
     size_N: Index | None = None
+    move: Move | None = None
 
     @property
     def in_epoch(self) -> int:
@@ -132,8 +154,9 @@ class Batches:
         index_B, epoch = self.rows_of(step)
         x_B = tensor(self.source.train(index_B, epoch), self.device)
         target_B = self.target_N[index_B]
-        kind = np.int64 if target_B.dtype.kind in "iu" else np.float32
-        return x_B, torch.from_numpy(target_B.astype(kind)).to(self.device)
+        if self.move is not None:
+            target_B = self.move(target_B, self.source.draws(index_B, epoch))
+        return x_B, target_tensor(target_B, self.device)
 
     def run(self, start: int, stop: int) -> Iterator[Batch]:
         """Yield the batches from number `start` to before `stop`."""
@@ -151,6 +174,12 @@ class Batches:
                     yield waiting.popleft().result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+def target_tensor(target_B: NDArray[Any], device: str) -> torch.Tensor:
+    """Return what is true of a batch as losses take it: classes as whole numbers, all else as float32."""
+    kind = np.int64 if target_B.dtype.kind in "iu" else np.float32
+    return torch.from_numpy(target_B.astype(kind)).to(device)
 
 
 def tensor(x_B: NDArray[Any], device: str) -> torch.Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from headstart.backbones.backbone import Backbone, unchanged, weights_digest
 from headstart.backbones.depths import Depth
 from headstart.checkpoints import read, write
 from headstart.errors import StoreError, UsageError
-from headstart.heads.linear import LinearHead
-from headstart.heads.top import fresh_head
+from headstart.heads.head import Head
+from headstart.heads.linear import LinearHead, fresh_head
 from headstart.stages.batches import Batches, Source
 from headstart.stages.ground import Ground
 from headstart.stages.judge import Tried, gain, surprised_less
@@ -66,7 +67,7 @@ class Climbed:
     steps: tuple[Step, ...]
     untried: tuple[tuple[str, str], ...]
     backbone: Backbone
-    head: LinearHead
+    head: Head
 
     @property
     def best(self) -> Step | None:
@@ -109,6 +110,8 @@ def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
         steps.append(step)
         if step.tried.accepted:
             below, head = step.tried.rung, new
+            if ground.aim.costly:  # its head is where the next one starts
+                ground = replace(ground, probe=replace(ground.probe, refit=partial(_given, new)))
             best = {n: t.clone() for n, t in backbone.trunk.state_dict().items()}
     shipped = ground.encoder.backbone
     if any(step.tried.accepted for step in steps):
@@ -116,6 +119,10 @@ def climb(ground: Ground, plan: Plan, left: Callable[[], float]) -> Climbed:
         backbone.trunk.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
         shipped = replace(backbone, weights=weights_digest(backbone.trunk))
     return Climbed(tuple(steps), (*plan.untried, *untried), shipped, head)
+
+
+def _given(head: Head, rows: Index) -> Head:
+    return head
 
 
 def give_up(folder: Path, reason: str) -> str:
@@ -137,7 +144,7 @@ def _try(
     below: Rung,
     folder: Path,
     left: Callable[[], float],
-) -> tuple[Step, LinearHead]:
+) -> tuple[Step, Head]:
     """Compare a rung's settings on the folds; train the best on everything if it is better than the rung below."""
     start = ground.clock()
     opened = open_at(depth, backbone, ground.encoder)
@@ -235,13 +242,15 @@ def _said(start: str) -> str:
     return {"linear": "from the linear head", "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
 
 
-def _head(start: str, linear: LinearHead, seed: int) -> LinearHead:
-    return fresh_head(linear, seed) if start == "fresh" else linear
+def _head(start: str, linear: Head, seed: int) -> Head:
+    return fresh_head(linear, seed) if start == "fresh" and isinstance(linear, LinearHead) else linear
 
 
 def _batches(ground: Ground, plan: RungPlan, source: Source, rows: Index) -> Batches:
     size = min(plan.batch, len(rows))
-    return Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N)
+    return Batches(
+        source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N, ground.aim.move
+    )
 
 
 def _recipe(ground: Ground, plan: RungPlan, rate: float, rows: Index) -> Recipe:
@@ -259,7 +268,7 @@ def _final(
     shares: dict[str, float],
     folder: Path,
     left: Callable[[], float],
-) -> LinearHead:
+) -> Head:
     """Train the chosen setting on all training examples and leave the network so; returns the head.
 
     Where a validation set was given, or time is short, the network that was compared ships: it costs nothing more, and
@@ -285,4 +294,7 @@ def _final(
         training.use(with_head(training, batches, end, ground.aim) if by_pairs else end)
         write(folder / "final", 99999999, training.followed, {})
     model.eval()
-    return model.head(rung.temperatures[rung.best])
+    held = probe.row_R[: rung.loss_SR.shape[1]]
+    head = model.head(rung.temperatures[rung.best])
+    settled: Head = ground.aim.settle(head, rung.chosen_RK, ground.target_N[held])
+    return settled

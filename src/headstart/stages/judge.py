@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.aims.aim import Aim, Scoring, Truth
-from headstart.heads.linear import LinearHead
+from headstart.heads.head import Head
 from headstart.metrics.interval import Measure, between, measured, resamples
 from headstart.stages.probe import Probe, Rung
 from headstart.stages.split import Index, Splits
@@ -95,7 +95,7 @@ class Scores:
 def judge(
     probe: Probe,
     tried: Sequence[Tried],
-    head: LinearHead,
+    head: Head,
     features_ND: Callable[[Index], Floats],
     target_N: Truth,
     splits: Splits,

@@ -44,10 +44,10 @@ MANY = 1000
 that was compared on a fifth of them ships, without that fifth."""
 
 
-def levels(speed: Speed, examples: int, folds: int) -> list[Level]:
-    """Return the ways to spend time on a rung, richest first."""
-    low, high = EPOCHS
-    epochs = max(low, min(high, -(-STEPS * BATCH // max(1, examples))))
+def levels(speed: Speed, examples: int, folds: int, longer: int = 1) -> list[Level]:
+    """Return the ways to spend time on a rung, richest first; `longer` trainings where they are worth while."""
+    low, high = (longer * epochs for epochs in EPOCHS)
+    epochs = max(low, min(high, -(-longer * STEPS * BATCH // max(1, examples))))
     rates = DEEP_RATES if speed.share > DEEP and not speed.lora else RATES
     middle = rates[1:2]
     if speed.attention and not speed.lora:

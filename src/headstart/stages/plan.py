@@ -38,6 +38,7 @@ def plan(
     views: int = VIEWS,
     again: bool = True,
     by_pairs: bool = False,
+    longer: int = 1,
 ) -> Plan:
     """Choose what each rung does.
 
@@ -52,11 +53,12 @@ def plan(
         budget: seconds of the whole run.
         why_less: why `left` is less than the budget, for the reasons.
         views: the most that are worth caching.
+        longer: how many times as many epochs are worth while: see `Task.longer`.
         by_pairs: whether pairs of examples are worth trying, with all layers, before labels are.
         again: whether the best setting is trained once more, on all training examples; else what was compared ships.
     """
     ways = [
-        [rung_plan(speed, examples, level, folds, views, again) for level in levels(speed, examples, folds)]
+        [rung_plan(speed, examples, level, folds, views, again) for level in levels(speed, examples, folds, longer)]
         for speed in speeds
     ]
     if examples >= MANY and (deep := _deepest(speeds, ways, left)):

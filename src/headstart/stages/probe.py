@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,9 +93,9 @@ class Probe:
 
     rungs: tuple[Rung, ...]
     row_R: Index
-    head: LinearHead
+    head: Any
     solver: str
-    refit: Callable[[Index], LinearHead]
+    refit: Callable[[Index], Any]
 
 
 @dataclass(frozen=True)

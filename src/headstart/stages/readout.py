@@ -24,6 +24,15 @@ def first_columns(x_ND: Floats, readouts: Sequence[Readout]) -> Floats:
     return x_ND[:, readouts[0].columns] if readouts else x_ND
 
 
+def summary(x_ND: Floats, maps: Sequence[tuple[int, int, int]]) -> Floats:
+    """Return features by which examples are told to be alike: of maps, the coarsest ones' means; else all of them."""
+    if not maps:
+        return x_ND
+    channels, height, width = maps[-1]
+    last_NCP = x_ND[:, -channels * height * width :].reshape(len(x_ND), channels, height * width)
+    return np.ascontiguousarray(last_NCP.mean(2))
+
+
 def best_readout(
     x_ND: Floats,
     readouts: Sequence[Readout],

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from headstart.aims.aim import Scoring, Truth
 from headstart.backbones.scratch import random_trunk
 from headstart.checkpoints import read, write
 from headstart.errors import StoreError
-from headstart.heads.top import Top, plain_head
 from headstart.metrics.interval import Measure, between, resamples
 from headstart.stages.batches import Batches, Source
 from headstart.stages.ground import Ground
@@ -74,12 +74,12 @@ def predicted(fit: Index, judged: Index, rates: Sequence[float], batch: int) -> 
     return len(judged) + settling + len(rates) * (len(fit) // _INNER + settling)
 
 
-def random_model(ground: Ground, low: bool) -> Top:
+def random_model(ground: Ground, low: bool) -> Any:
     """Return the whole network from random weights, with a head of small ones, in training mode."""
     backbone = ground.encoder.backbone
     trunk = random_trunk(backbone, ground.seed)
     body = ground.encoder.task.network(trunk, backbone.preprocess).requires_grad_(True)
-    model = Top(body, plain_head(backbone.dim, ground.outputs, ground.seed), low).to(ground.device)
+    model = ground.aim.plain(backbone, ground.seed).on(body, low).to(ground.device)
     model.train()
     return model
 
@@ -143,7 +143,9 @@ def _trained(
     """Return the model with its averaged weights, and how many steps were done before time was out."""
     model = random_model(ground, plan.low)
     size = min(plan.batch, len(rows))
-    batches = Batches(source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N)
+    batches = Batches(
+        source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N, ground.aim.move
+    )
     _, training = begun(model, Recipe(steps, rate, seed=ground.seed, decay=DECAY), batches, ground.aim)
     done = folder / f"step-{_DONE:08}.safetensors"
     try:

@@ -16,6 +16,8 @@ from headstart.aims.aim import Aim
 from headstart.backbones.backbone import Backbone, Saved
 from headstart.backbones.engine import Array
 from headstart.errors import ModelError, UsageError
+from headstart.heads.boxes import BoxHead
+from headstart.heads.head import Head, read_head
 from headstart.heads.linear import LinearHead
 from headstart.ragged import pile
 from headstart.store import (
@@ -42,6 +44,7 @@ convolutions differ by 1e-6 between machines and by up to 1e-4 between PyTorch r
 
 FILES = {
     "model.safetensors": "the weights of the whole model, head included",
+    "model.keras": "of Keras, the whole model, head included",
     "config.json": "the architecture, in its library's own layout",
     "preprocessor_config.json": "of pictures, the preprocessing as transformers reads it",
     "tokenizer.json": "of texts, the tokenizer; tokenizer_config.json says how it is used",
@@ -67,7 +70,7 @@ class Model:
     """
 
     backbone: Backbone
-    head: LinearHead
+    head: Head
     aim: Aim
     record: Mapping[str, Any]
 
@@ -131,7 +134,7 @@ def ship(
         _same(saved[0].library, aim.probabilities(run(saved[0].model, golden)), aim.probabilities(logits_NK))
         _say_problem(folder / "config.json", aim.problem)
         save_arrays(folder / GOLDEN, {"inputs": pile(golden), "logits": logits_NK.astype(np.float32)})
-        _save_head(folder / HEAD, head)
+        save_arrays(folder / HEAD, *head.arrays())
         for name, data in others(saved[0]).items():
             save_bytes(folder / name, data)
         files = {p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.is_file()}
@@ -178,22 +181,17 @@ def _carry_over(old: Path, new: Path) -> None:
                 shutil.copy2(item, new / item.name, follow_symlinks=False)
 
 
-def _save_head(path: Path, head: LinearHead) -> None:
-    arrays = {"mean": head.mean_D, "std": head.std_D, "weight": head.weight_DK, "bias": head.bias_K}
-    save_arrays(path, {**arrays, "temperature": np.array([head.temperature])})
-
-
-def load_head(path: Path) -> LinearHead:
+def load_head(path: Path) -> LinearHead | BoxHead:
     """Read a head back.
 
     Raises:
         ModelError: the file is missing or torn.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        a = load_file(path)
-        return LinearHead(a["mean"], a["std"], a["weight"], a["bias"], float(a["temperature"][0]))
+        with safe_open(path, "numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return read_head(arrays, file.metadata() or {})
     except (OSError, KeyError, SafetensorError) as error:
         raise ModelError(f"The model's {path.name} cannot be read.", found=str(error)) from error

@@ -103,7 +103,7 @@ def source_at(
         look = at.task.augment.view(backbone, view) if view.number else at.task.load(backbone)
         viewed = replace(at, take=choose, taken=at.known, look=look, seen=view.name + width)
         found.append(_rows(viewed, items, rows, track, clock))
-    return Views(found, seed)
+    return Views(found, seed, [item.digest for item in items])
 
 
 def inputs(

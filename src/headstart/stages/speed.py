@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from headstart.aims.aim import Aim, Truth
 from headstart.backbones import lora
 from headstart.backbones.depths import Depth
 from headstart.backbones.engine import Array
 from headstart.encoder import Encoder
 from headstart.errors import BackboneError
-from headstart.heads.top import plain_head
+from headstart.heads.head import Head
 from headstart.ragged import pile
+from headstart.stages.batches import target_tensor
 from headstart.stages.plan import BATCH, Speed
 from headstart.stages.sources import Opened, open_at
 from headstart.stages.trial import begun, model_at
@@ -32,14 +34,30 @@ moments, and training the weights themselves takes as long."""
 Clock = Callable[[], float]
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a step teaches: what is true of some examples, what is to be said of them, and a head that says it."""
+
+    target_N: Truth
+    aim: Aim
+    head: Head
+
+
 def speeds(
-    encoder: Encoder, contents: Sequence[Callable[[], bytes]], examples: int, left: float, device: str, clock: Clock
+    encoder: Encoder,
+    contents: Sequence[Callable[[], bytes]],
+    learned: Learned,
+    examples: int,
+    left: float,
+    device: str,
+    clock: Clock,
 ) -> Iterator[Speed]:
     """Yield the speed of each depth, shallowest first; of transformers the deeper ones by LoRA.
 
     Args:
         encoder: the pretrained network.
         contents: a few examples.
+        learned: what is learned of them, for the loss of a step.
         examples: how many there are to train on, for an estimate of whether a depth is worth measuring.
         left: seconds that the rungs may take.
         device: where tops are trained.
@@ -57,13 +75,20 @@ def speeds(
         if before and guess * examples * 4 > HOPELESS * left:
             before = Speed(depth.name, depth.share, decoding, guess, before.low, rank, True, attention)
         else:
-            measured = _speed(depth, open_at(depth, backbone, encoder), inputs, decoding, rank, device, clock)
+            measured = _speed(depth, open_at(depth, backbone, encoder), inputs, learned, decoding, rank, device, clock)
             before = replace(measured, attention=attention)
         yield before
 
 
 def _speed(
-    depth: Depth, opened: Opened, inputs: Sequence[Array], decoding: float, rank: int, device: str, clock: Clock
+    depth: Depth,
+    opened: Opened,
+    inputs: Sequence[Array],
+    learned: Learned,
+    decoding: float,
+    rank: int,
+    device: str,
+    clock: Clock,
 ) -> Speed:
     below, activations = decoding, list(inputs)
     if opened.below is not None:
@@ -80,7 +105,7 @@ def _speed(
         except BackboneError:  # attention made of convolutions
             rank = 0
     x_B = pile([activations[i % len(activations)] for i in range(BATCH)])
-    steps = {low: step_seconds(opened.body, x_B, low, device, clock) for low in precisions(device)}
+    steps = {low: step_seconds(opened.body, x_B, learned, low, device, clock) for low in precisions(device)}
     if adapted:
         adapted.merge()
     low = min(steps, key=steps.__getitem__)
@@ -95,13 +120,18 @@ def precisions(device: str) -> tuple[bool, ...]:
 
 
 def step_seconds(
-    body: nn.Module, x_B: Array, low: bool, device: str, clock: Clock = time.perf_counter, rate: float = 0.0
+    body: nn.Module,
+    x_B: Array,
+    learned: Learned,
+    low: bool,
+    device: str,
+    clock: Clock = time.perf_counter,
+    rate: float = 0.0,
 ) -> float:
     """Return the seconds of one training step on a batch; the second step is timed, the first warms up."""
-    features = _features(body, x_B, device)
-    model = model_at(body, plain_head(features, 2, 0), low, device)
-    batches = _OneBatch(x_B, device)
-    _, training = begun(model, Recipe(2, rate), batches, 2)  # type: ignore[arg-type]
+    model = model_at(body, learned.head, low, device)
+    batches = _OneBatch(x_B, learned.target_N, device)
+    _, training = begun(model, Recipe(2, rate), batches, learned.aim)  # type: ignore[arg-type]
     training.learn(*batches.batch(0))
     return _timed(lambda: training.learn(*batches.batch(1)), clock)
 
@@ -109,21 +139,15 @@ def step_seconds(
 class _OneBatch:
     """A batch again and again, for timing."""
 
-    def __init__(self, x_B: Array, device: str) -> None:
+    def __init__(self, x_B: Array, target_N: Truth, device: str) -> None:
         x = torch.from_numpy(np.ascontiguousarray(x_B)).to(device)
         self.x_B = x.float() if x.is_floating_point() else x
-        self.target_N = np.arange(len(x_B)) % 2
+        self.target_N = target_N[np.arange(len(x_B)) % len(target_N)]
         self.rows = np.arange(len(x_B))
         self.device = device
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.x_B, torch.from_numpy(self.target_N).to(self.device)
-
-
-def _features(body: nn.Module, x_B: Array, device: str) -> int:
-    with torch.no_grad():
-        x = torch.from_numpy(np.ascontiguousarray(x_B[:1])).to(device)
-        return int(body.to(device)(x.float() if x.is_floating_point() else x).shape[1])
+        return self.x_B, target_tensor(self.target_N, self.device)
 
 
 def _timed(work: Callable[[], object], clock: Clock) -> float:

@@ -72,7 +72,7 @@ def copies(digests: Sequence[str], near: Iterable[tuple[int, int]]) -> Index:
     return units(len(digests), [*same, *near])
 
 
-def split(parts: list[Part], target: Index, unit: Index, seed: int) -> Splits:
+def split(parts: list[Part], target: Index, unit: Index, seed: int, costly: bool = False) -> Splits:
     """Divide the examples.
 
     Args:
@@ -80,10 +80,12 @@ def split(parts: list[Part], target: Index, unit: Index, seed: int) -> Splits:
         target: class indices.
         unit: unit numbers, from `units`.
         seed: fixes what is drawn.
+        costly: whether training takes so long that there is one fold, and a fifth is always held out for the end.
 
     Raises:
         DataError: a class has too little to learn from.
     """
+    folded = one_fold if costly else cross_validation
     at = {p: np.asarray([i for i, q in enumerate(parts) if q == p], np.intp) for p in ("", "train", "valid", "test")}
     train = np.sort(np.concatenate([at[""], at["train"]]))
     valid, test = at["valid"], at["test"]
@@ -99,17 +101,30 @@ def split(parts: list[Part], target: Index, unit: Index, seed: int) -> Splits:
         return Splits(both, test, ((train, valid),), unit, len(valid), how)
     if len(valid) or len(test):
         judged, name = (test, "test") if len(test) else (valid, "validation")
-        folds = cross_validation(train, target, unit, seed)
-        how = f"{_CROSSED} the {len(train)} training examples; the {len(judged)} {name} examples {_ONCE}"
+        folds = folded(train, target, unit, seed)
+        how = f"{_where(folds)} the {len(train)} training examples; the {len(judged)} {name} examples {_ONCE}"
         return Splits(train, judged, folds, unit, 0, how)
-    if len(train) >= HOLD_OUT_FROM:
+    if costly or len(train) >= HOLD_OUT_FROM:
         judged, rest = _held_out(train, target, unit, seed)
-        folds = cross_validation(rest, target, unit, seed)
-        how = f"{_CROSSED} {len(rest)} examples; the {len(judged)} others, drawn at the start, {_ONCE}"
+        folds = folded(rest, target, unit, seed)
+        how = f"{_where(folds)} {len(rest)} examples; the {len(judged)} others, drawn at the start, {_ONCE}"
         return Splits(rest, judged, folds, unit, 0, how)
     folds = cross_validation(train, target, unit, seed)
     how = f"each of the {len(train)} examples was judged by heads that had not seen it, {_BBC}"
     return Splits(train, np.empty(0, np.intp), folds, unit, 0, how)
+
+
+def _where(folds: Sequence[tuple[Index, Index]]) -> str:
+    return _CROSSED if len(folds) > 1 else f"choices were made on {len(folds[0][1])} of"
+
+
+def one_fold(train: Index, target: Index, unit: Index, seed: int) -> tuple[tuple[Index, Index], ...]:
+    """Return the first fold of a cross-validation.
+
+    Raises:
+        DataError: as `cross_validation`.
+    """
+    return cross_validation(train, target, unit, seed)[:1]
 
 
 def cross_validation(train: Index, target: Index, unit: Index, seed: int) -> tuple[tuple[Index, Index], ...]:

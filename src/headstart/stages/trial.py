@@ -16,7 +16,8 @@ from torch import nn
 
 from headstart.aims.aim import Aim
 from headstart.checkpoints import read, write
-from headstart.heads.top import Top, keep_statistics
+from headstart.heads.head import Head
+from headstart.heads.top import keep_statistics
 from headstart.progress import Advance
 from headstart.stages.batches import Batches, Source, tensor
 from headstart.stages.loops import Clock, Log, counted, logged, resume, saved, until_stale, within
@@ -61,7 +62,7 @@ class Tried:
 
 
 def attempt(
-    model: Top,
+    model: Any,
     recipe: Recipe,
     batches: Batches,
     held: Index,
@@ -209,8 +210,8 @@ def logits_of(model: nn.Module, source: Source, rows: Index, device: str) -> NDA
     return np.where(np.isfinite(logits_NK).all(1, keepdims=True), logits_NK, 0.0)
 
 
-def model_at(body: nn.Module, head: Any, low: bool, device: str) -> Top:
+def model_at(body: nn.Module, head: Head, low: bool, device: str) -> Any:
     """Return a body with a head on it, ready to be trained, its statistics kept."""
-    model = Top(body, head, low).to(device)
+    model = head.on(body, low).to(device)
     keep_statistics(model)
     return model

@@ -1,12 +1,13 @@
 """The tasks: a literal table."""
 
-from headstart.data.examples import Kind
+from headstart.data.examples import Goal, Kind
 from headstart.errors import UsageError
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
+from headstart.tasks.object_detection import OBJECT_DETECTION
 from headstart.tasks.task import Task
 from headstart.tasks.text_classification import TEXT_CLASSIFICATION
 
-TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION)}
+TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION, OBJECT_DETECTION, TEXT_CLASSIFICATION)}
 
 
 def task_named(name: str) -> Task:
@@ -25,6 +26,8 @@ def kind_asked(name: str) -> Kind | None:
     return None if name == "auto" else task_named(name).kind
 
 
-def task_for(name: str, kind: Kind) -> Task:
-    """Return the task of this name; of `auto`, the first that takes this kind of examples."""
-    return next(task for task in TASKS.values() if task.kind == kind) if name == "auto" else task_named(name)
+def task_for(name: str, kind: Kind, goal: Goal = "label") -> Task:
+    """Return the task of this name; of `auto`, the first that says such things of this kind of examples."""
+    if name != "auto":
+        return task_named(name)
+    return next(task for task in TASKS.values() if task.kind == kind and goal in task.goals)

@@ -17,8 +17,13 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.depths import Depth
 from headstart.data.augment import View
 from headstart.data.check import Inspect
-from headstart.data.examples import Content, Kind
+from headstart.data.examples import Content, Goal, Kind, Target
 from headstart.report.pieces import Cut
+
+
+def as_it_is(backbone: Backbone, targets: Sequence[Target]) -> Backbone:
+    """Return the backbone."""
+    return backbone
 
 
 class Load(Protocol):
@@ -54,6 +59,9 @@ class Task:
         inspect: looks at one example before anything is trained.
         backbone: opens a pretrained network by what the user wrote.
         kind: what its examples are, as readers tell it.
+        goals: what may be said of them.
+        fitted: (backbone, targets) -> the backbone as these data need it.
+        longer: how many times as many epochs as a linear head takes are worth while.
         load: a backbone -> the function that makes its inputs.
         size: how long an example is to a network, in any unit; 0 where all are alike.
         batch: how many inputs of one shape an engine on a CPU takes at a time.
@@ -90,5 +98,8 @@ class Task:
     pieces: Callable[[bytes], Sequence[Cut]] | None
     sample: str
     endings: Sequence[str]
+    goals: tuple[Goal, ...] = ("label", "labels", "number")
+    fitted: Callable[[Backbone, Sequence[Target]], Backbone] = as_it_is
+    longer: int = 1
     remark: Callable[[Backbone, bytes], str] | None = None
     pairs: bool = False

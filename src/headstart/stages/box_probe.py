@@ -1,0 +1,99 @@
+"""box_probe: the first rungs for boxes, on cached maps: usual boxes, and a detection head on the frozen network.
+
+As `probe`, which it stands in for; but a detection head takes a minute and not a second, so that there is one setting,
+on the one part that is held out, and the head that was judged is the one that goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.aims.aim import Aim, Truth
+from headstart.backbones.backbone import Backbone
+from headstart.stages.batches import Batches
+from headstart.stages.probe import Probe, Rung
+from headstart.stages.split import Index, Splits
+from headstart.stages.trial import begun, logits_of, model_at
+from headstart.stages.tune import Recipe, tune
+
+Clock = Callable[[], float]
+STEPS = 300
+BATCH = 16
+RATE = 2e-3
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Features that are in memory, as a source of batches."""
+
+    features_ND: NDArray[np.float32]
+
+    def train(self, index_B: Index, epoch: int) -> NDArray[np.float32]:
+        return self.features_ND[index_B]
+
+    def clean(self, index_B: Index) -> NDArray[np.float32]:
+        return self.features_ND[index_B]
+
+    def draws(self, index_B: Index, epoch: int) -> list[None]:
+        return [None] * len(index_B)
+
+
+def box_probe(
+    backbone: Backbone,
+    features_ND: NDArray[np.float32],
+    target_N: Truth,
+    aim: Aim,
+    splits: Splits,
+    clock: Clock,
+    advance: Callable[[int], None],
+    *,
+    seed: int,
+) -> Probe:
+    """Train a detection head on maps.
+
+    Args:
+        backbone: the network that they are of.
+        features_ND: maps of every picture, judged ones included (they are not looked at here).
+        target_N: truth_NT6.
+        aim: of boxes.
+        splits: with one fold.
+        seed: fixes where the head starts, and the order of the batches.
+        clock: seconds, for the rungs' times.
+        advance: called with the share of each step.
+
+    Returns:
+        The rungs and the head. Deterministic.
+    """
+    fit, held = splits.folds[0]
+    start = clock()
+    guess_F = aim.guess(target_N[fit])
+    guess = _rung(
+        aim.scoring.naive,
+        "training targets alone",
+        np.tile(guess_F, (len(held), 1)),
+        target_N[held],
+        aim,
+        clock() - start,
+    )
+    start = clock()
+    model = model_at(torch.nn.Identity(), aim.plain(backbone, seed), False, "cpu")
+    batches = Batches(Kept(features_ND), fit, target_N, min(BATCH, len(fit)), seed)
+    _, training = begun(model, Recipe(STEPS, RATE, seed=seed, average=0.98), batches, aim)
+    for row in tune(training, batches):
+        if row.step % (STEPS // 3) == 0:
+            advance(1)
+    training.use(training.average)
+    found_HF = logits_of(model, batches.source, held, "cpu")
+    head = aim.settle(model.head(), found_HF, target_N[held])
+    rung = _rung("detection head", f"{STEPS} steps", found_HF, target_N[held], aim, clock() - start)
+    return Probe((guess, rung), held, head, "AdamW, on cached maps", lambda rows: head)
+
+
+def _rung(name: str, setting: str, found_HF: NDArray[np.float64], truth_H: Truth, aim: Aim, seconds: float) -> Rung:
+    loss_SR = aim.loss_N(found_HF, truth_H)[None]
+    return Rung(name, (setting,), found_HF[None].astype(np.float32), loss_SR, (1.0,), seconds)
