@@ -15,10 +15,19 @@ from headstart.flags import CACHE, GOAL, JSON, columns
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file: .csv, .json or .jsonl.")
+@click.option("--draw", type=click.Path(path_type=Path), metavar="DIR", help="Draw found objects on copies in DIR.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Tell objects from this score on; else from the one that did best on validation pictures.",
+)
 @click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
 @CACHE
 @JSON
-def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: bool, cache: str, as_json: bool) -> None:
+def predict(
+    model: Path, inputs: tuple[str, ...], output: Path | None, draw: Path | None, threshold: float | None, verify: bool,
+    cache: str, as_json: bool,
+) -> None:  # fmt: skip
     """Predict INPUTS with a MODEL folder: files, folders, globs; - or nothing reads one a line from stdin.
 
     With a model of texts, INPUTS are texts, .txt files, or tables with a column of texts. What cannot be read is named
@@ -29,12 +38,14 @@ def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: b
     ls *.jpg | headstart predict headstart-photos --json
     headstart predict headstart-reviews "A joy from start to end." "Dull."
     headstart predict headstart-reviews new.csv -o said.csv
+    headstart predict headstart-cells slides/ -o found.json --draw drawn/     # objects, as COCO has them
     """
     wait("Loading the model …")
-    from headstart import predictions, predictor
+    from headstart import found, predictions, predictor
     from headstart.progress import bars
 
     opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
+    opened = opened if threshold is None else opened.with_threshold(threshold)
     words = predictions.gather(inputs, opened.task.endings, sys.stdin)
     named = [each for word in words for each in opened.task.inputs(word)]
     said = []
@@ -43,12 +54,16 @@ def predict(model: Path, inputs: tuple[str, ...], output: Path | None, verify: b
             said.append(each)
             advance(1)
     if output:
-        predictions.write(output, said)
+        predictions.write(output, said, opened.labels)
         say(f"{len(said)} predictions: {output}")
     elif as_json:
         print_json([p.record() for p in said])
     else:
         click.echo(predictions.as_csv(said), nl=False)
+    if draw:
+        say(f"{found.draw(draw, said, [content for _, content in named])} pictures: {draw}")
+    if opened.threshold:
+        say(f"objects are told from a score of {opened.threshold:.2f} on (--threshold)")
     for bad in (p for p in said if p.error):
         say(f"not predicted: {bad.name}: {bad.error}")
     if said and all(p.error for p in said):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from headstart import found
 from headstart.errors import UsageError
 from headstart.predictor import Prediction
 from headstart.store import save_bytes
@@ -57,6 +58,8 @@ def as_csv(said: Iterable[Prediction]) -> str:
     Of any number of labels: name, labels with bars between, one column a label, error; of numbers: name, value, error.
     """
     said = list(said)
+    if any(p.spots is not None for p in said):
+        return found.as_csv(said)
     first = next((p for p in said if not p.error), None)
     if first and (first.value is not None or first.labels is not None):
         return _without_probability(said, first)
@@ -81,8 +84,8 @@ def _without_probability(said: Sequence[Prediction], first: Prediction) -> str:
     return out.getvalue()
 
 
-def write(path: Path, said: Sequence[Prediction]) -> None:
-    """Write predictions in the format that the file's ending names.
+def write(path: Path, said: Sequence[Prediction], classes: Sequence[str] = ()) -> None:
+    """Write predictions in the format that the file's ending names; found objects in `.json` as COCO has them.
 
     Raises:
         UsageError: another ending.
@@ -91,6 +94,8 @@ def write(path: Path, said: Sequence[Prediction]) -> None:
     records = [p.record() for p in said]
     if path.suffix == ".csv":
         text = as_csv(said)
+    elif path.suffix == ".json" and any(p.spots is not None for p in said):
+        text = found.as_coco(said, classes)
     elif path.suffix == ".json":
         text = json.dumps(records, indent=2, ensure_ascii=False) + "\n"
     elif path.suffix == ".jsonl":

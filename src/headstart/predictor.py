@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,9 +11,11 @@ from headstart.aims import aim_of
 from headstart.aims.aim import Aim, Said, Spot
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.engine import Array, Chosen, Precision, TorchEngine
+from headstart.data.box_pictures import sides
 from headstart.data.examples import CellContent, Content, FileContent
 from headstart.encoder import Encoder, encoder
-from headstart.errors import DataError, ModelError
+from headstart.errors import DataError, ModelError, UsageError
+from headstart.heads.boxes import BoxHead
 from headstart.heads.head import Head
 from headstart.ragged import pile
 from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, apart, load_head
@@ -41,7 +43,9 @@ class Prediction:
         error: why nothing is said.
         labels: where an example may have any number of them, those that are more likely than not; else None.
         value: the number, where one is told; else None.
-        spots: the objects that were found, where such are looked for; else None.
+        spots: the objects that were found, in pixels of the picture as it is shown, where such are looked for; else
+            None.
+        size: width and height of that picture; 0 where it does not matter.
     """
 
     name: str
@@ -52,13 +56,12 @@ class Prediction:
     labels: tuple[str, ...] | None = None
     value: float | None = None
     spots: tuple[Spot, ...] | None = None
+    size: tuple[int, int] = (0, 0)
 
     @staticmethod
     def of(name: str, said: Said) -> Prediction:
         """Return what is said of an input."""
-        return Prediction(
-            name, said.label, said.probability, said.probabilities, "", said.labels, said.value, said.spots
-        )
+        return Prediction(name, said.label, said.probability, said.probabilities, "", said.labels, said.value)
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON output."""
@@ -66,6 +69,9 @@ class Prediction:
             return {"name": self.name, "error": self.error}
         if self.value is not None:
             return {"name": self.name, "value": self.value}
+        if self.spots is not None:
+            boxes = [{"label": s.label, "score": s.score, "box": [round(v, 2) for v in s.corners]} for s in self.spots]
+            return {"name": self.name, "size": list(self.size), "boxes": boxes}
         each = {"probabilities": dict(self.probabilities)}
         if self.labels is not None:
             return {"name": self.name, "labels": list(self.labels), **each}
@@ -115,12 +121,38 @@ class Predictor:
 
     def named(self, named: Sequence[tuple[str, Content]]) -> Iterator[Prediction]:
         """As `stream`, of contents and what they are called."""
-        for (name, _), features in zip(named, self.encoder.stream([c for _, c in named]), strict=True):
+        for (name, content), features in zip(named, self.encoder.stream([c for _, c in named]), strict=True):
             if isinstance(features, str):
                 yield Prediction(name, error=features)
             else:
                 said = self.aim.said(self.aim.probabilities(self.head.logits(features[None]))[0])
-                yield Prediction.of(name, said)
+                yield Prediction.of(name, said) if said.spots is None else self._found(name, content, said.spots)
+
+    @property
+    def threshold(self) -> float:
+        """The score from which on a found object is told; 0 where no objects are looked for."""
+        return float(getattr(self.head, "threshold", 0.0))
+
+    def with_threshold(self, threshold: float) -> Predictor:
+        """Return this model telling objects from another score on.
+
+        Raises:
+            UsageError: it looks for no objects.
+        """
+        if not isinstance(self.head, BoxHead):
+            raise UsageError("This model has no threshold: it looks for no objects.")
+        return replace(self, head=self.head.with_threshold(threshold))
+
+    def _found(self, name: str, content: Content, spots: Sequence[Spot]) -> Prediction:
+        """Return found objects in pixels, from the threshold on."""
+        seen = sides(content)
+        width, height = seen.shown if seen else (1.0, 1.0)
+        kept = tuple(
+            Spot(s.label, s.score, tuple(v * side for v, side in zip(s.corners, (width, height) * 2, strict=True)))
+            for s in spots
+            if s.score >= self.threshold
+        )
+        return Prediction(name, spots=kept, size=(round(width), round(height)))
 
     def _content(self, given: Input) -> Content:
         if isinstance(given, str | Path | tuple):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SHOWN = 18
 _NOTHING = "nothing"
+LEGEND = (
+    "Green boxes are rightly found, orange ones wrong in some way, blue ones were missed. Each kind of mistake is shown "
+    "by the pictures that have most of it."
+)
 
 
 def classes(story: Story, data: Detected, found: BoxErrors) -> tuple[p.ClassScore, ...]:
@@ -69,13 +73,13 @@ def _times(picture: tuple[Verdict, ...], kind: str) -> int:
 def _mistake(story: Story, data: Detected, picture: tuple[Verdict, ...], n: int, kind: str) -> p.Mistake:
     example = story.examples.items[int(story.scores.rows[n])]
     boxes = [_drawing(story, data, verdict, n) for verdict in picture]
-    said = f"{kind}: {_times(picture, kind)}"
-    right = f"{_times(picture, 'right')} right, {_times(picture, 'missed')} missed"
+    told = f"{_times(picture, kind)} {kind}"
+    right = f"{_times(picture, 'right')} right"
     try:
         shown = p.data_uri(drawn(example.content.read(), boxes))
     except Exception:  # a picture that was there a minute ago: the report goes on without it
         shown = ""
-    return p.Mistake(example.name, right, said, float("nan"), shown)
+    return p.Mistake(example.name, right, kind, float("nan"), shown, told=f"{told}; {right}")
 
 
 def _drawing(story: Story, data: Detected, verdict: Verdict, n: int) -> Drawing:

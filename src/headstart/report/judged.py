@@ -29,6 +29,7 @@ class Shown:
     scatter: p.Scatter | None = None
     mistakes: tuple[p.Mistake, ...] = ()
     weighed: str = ""
+    third: str = "F1"
 
 
 def shown(story: Story) -> Shown:
@@ -90,6 +91,8 @@ def _boxes(story: Story) -> Shown:
         classes=boxed.classes(story, data, found),
         confusion=boxed.confusion(story, found),
         mistakes=boxed.mistakes(story, data, found),
+        weighed=boxed.LEGEND,
+        third="AP50",
     )
 
 

@@ -190,7 +190,8 @@ class Mistake:
 
     `picture` is a data URI of a small JPEG, WebP or PNG (see `data_uri`), or empty.
 
-    `texts` holds what it is made of instead where it is a text, or a pair of them.
+    `texts` holds what it is made of instead where it is a text, or a pair of them. `told` says what is wrong where that
+    is not one thing said for another.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Mistake:
     probability: float
     picture: str = ""
     texts: tuple[Words, ...] = ()
+    told: str = ""
 
     def __post_init__(self) -> None:
         if self.picture and not self.picture.startswith(_PICTURES):
@@ -256,7 +258,8 @@ class Use:
 class Page:
     """A whole report. `title` names the data, `verdict` is one sentence, `command` repeats the run.
 
-    `weighed` says what else must be known of the weights that the words of mistakes have.
+    `weighed` says what else must be known of the weights that the words of mistakes have, or of what is drawn on
+    pictures; `third` is what the third score of each class is.
     """
 
     title: str
@@ -274,6 +277,7 @@ class Page:
     scatter: Scatter | None = None
     mistakes: tuple[Mistake, ...] = ()
     weighed: str = ""
+    third: str = "F1"
     data: DataFacts | None = None
     made: Made | None = None
     use: Use | None = None

@@ -40,6 +40,7 @@ def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) ->
         scatter=seen.scatter,
         mistakes=seen.mistakes,
         weighed=seen.weighed,
+        third=seen.third,
         data=_data(story),
         made=_made(story, said),
         use=_use(story, saved),
@@ -63,9 +64,13 @@ def verdict(story: Story) -> str:
             f"{who} has an {head.name} of {head.value:.3f} on {count} {noun}s that it had not seen (95% interval "
             f"{head.low:.3f} to {head.high:.3f}); {without} gets {guess.value:.3f}."
         )
-    gets = f"{count} {noun}s right" if head.name in scoring.shares else f"{head.name} on {count} {noun}s"
+    if head.name not in scoring.shares:
+        return (
+            f"{who} has an {head.name} of {head.value:.1%} on {count} {noun}s that it had not seen (95% interval "
+            f"{head.low:.1%} to {head.high:.1%}); {without} gets {guess.value:.1%}."
+        )
     return (
-        f"{who} gets {head.value:.1%} of {gets} that it had not "
+        f"{who} gets {head.value:.1%} of {count} {noun}s right that it had not "
         f"seen (95% interval {head.low:.1%} to {head.high:.1%}); {without} gets {guess.value:.1%}."
     )
 
