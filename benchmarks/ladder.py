@@ -8,6 +8,7 @@ from scratch came to, and for each tuned rung the best held-out log loss from th
     python -m benchmarks.ladder amazon-webcam --budget 5m             30 min
     python -m benchmarks.ladder platelets --budget 5m                 30 min
     python -m benchmarks.ladder sst2 --budget 15m --seeds 1           17 min; trec, banking77: --budget 10m
+    python -m benchmarks.ladder bccd --budget 20m --seeds 1           25 min; objects in pictures
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def data_words(name: str, folder: Path) -> list[str]:
         "webcam": lambda: [str(office / "webcam")],
         "platelets": lambda: [str(patches.write(folder / "platelets"))],
     }
-    if name in ("sst2", "trec", "banking77"):
+    if name in ("sst2", "trec", "banking77", "bccd"):
         return [str(SHARED / name)]
     return known[name]() if name in known else [name]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SHOWN = 18
 _NOTHING = "nothing"
 LEGEND = (
-    "Green boxes are rightly found, orange ones wrong in some way, blue ones were missed. Each kind of mistake is shown "
-    "by the pictures that have most of it."
+    "Green boxes are rightly found, orange ones wrong in some way, blue ones were missed. Each kind of mistake is "
+    "shown by the pictures that have most of it."
 )
 
 
