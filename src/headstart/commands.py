@@ -15,6 +15,7 @@ from headstart.flags import CACHE, GOAL, JSON, columns
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file: .csv, .json or .jsonl.")
+@click.option("--text", default="", metavar="COLUMN", help="The column of texts in a table; else found by looking.")
 @click.option("--draw", type=click.Path(path_type=Path), metavar="DIR", help="Draw found objects on copies in DIR.")
 @click.option(
     "--threshold",
@@ -25,8 +26,8 @@ from headstart.flags import CACHE, GOAL, JSON, columns
 @CACHE
 @JSON
 def predict(
-    model: Path, inputs: tuple[str, ...], output: Path | None, draw: Path | None, threshold: float | None, verify: bool,
-    cache: str, as_json: bool,
+    model: Path, inputs: tuple[str, ...], output: Path | None, text: str, draw: Path | None, threshold: float | None,
+    verify: bool, cache: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Predict INPUTS with a MODEL folder: files, folders, globs; - or nothing reads one a line from stdin.
 
@@ -47,7 +48,7 @@ def predict(
     opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
     opened = opened if threshold is None else opened.with_threshold(threshold)
     words = predictions.gather(inputs, opened.task.endings, sys.stdin)
-    named = [each for word in words for each in opened.task.inputs(word)]
+    named = [each for word in words for each in opened.task.inputs(word, text)]
     said = []
     with bars("predictions", len(named)) as advance:
         for each in opened.named(named):
@@ -86,6 +87,8 @@ def evaluate(model: Path, data: str, content: str, label: str, verify: bool, cac
     opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
     result = evaluation.evaluate(opened, data, content=content, label=label, track=bars)
     tell_findings(result.findings)
+    for note in (f for f in result.findings if f.kind == "learned-from"):
+        say(note.line())
     if as_json:
         print_json(result.record())
         return
@@ -108,6 +111,7 @@ def check(data: str, content: str, label: str, goal: str, as_json: bool) -> None
     from headstart.data.examples import labels_of
     from headstart.data.read import read
     from headstart.errors import DataError
+    from headstart.prepare import refusal
     from headstart.progress import bars, quiet
     from headstart.tasks import task_for
 
@@ -115,9 +119,12 @@ def check(data: str, content: str, label: str, goal: str, as_json: bool) -> None
     inspect = task_for("auto", found.kind, found.goal).inspect
     refused: DataError | None = None
     try:
-        examples = run(found, inspect, bars).examples
+        checked = run(found, inspect, bars)
+        examples = checked.examples
     except DataError as error:  # which is told last: this command is there to list the reasons
         examples, refused = inspected(found, inspect, quiet).examples, error
+    else:
+        refused = refusal(checked)
     findings = [{"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason} for f in examples.findings]
     counts = Counter((label, e.part) for e in examples.items for label in labels_of(e.target))
     if as_json:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.check import inspected
+import numpy as np
+
+from headstart.data.check import Checked, inspected
 from headstart.data.examples import Finding
 from headstart.data.near import near_duplicates
 from headstart.data.read import read
@@ -17,6 +19,7 @@ from headstart.metrics.interval import Measure, measured
 from headstart.predictor import Predictor, load
 from headstart.progress import Track, bars
 from headstart.stages.encode import Item
+from headstart.stages.ship import LEARNED, marks
 from headstart.stages.split import copies
 
 
@@ -83,7 +86,21 @@ def evaluate(
             "None of these examples can be scored.",
             found=f"classes {', '.join(examples.classes[:5])}; the model knows {', '.join(model.labels[:5])}",
         )
-    return _scored(model, checked.examples.items, checked.digests, checked.examples.findings, seed, track, clock)
+    findings = (*checked.examples.findings, *_learned(model, checked))
+    return _scored(model, checked.examples.items, checked.digests, findings, seed, track, clock)
+
+
+def _learned(model: Predictor, checked: Checked) -> list[Finding]:
+    """Return a note where examples are among those that the model learned from."""
+    from safetensors.numpy import load_file
+
+    path = model.folder / LEARNED
+    if not path.exists():  # a folder of an earlier version
+        return []
+    known = load_file(path)["digests"]
+    again = int(np.isin(marks(checked.digests), known).sum())
+    reason = f"{again} of {len(checked.digests)} are examples that the model learned from: the scores flatter it"
+    return [Finding("examples", "learned-from", "note", reason)] if again else []
 
 
 def _scored(

@@ -123,7 +123,7 @@ def meanwhile(base: Base, watch: Stopwatch, tell: Tell) -> None:
     said = _ship(story, base, base.encoder.backbone, watch)
     h = said["headline"]
     tell(
-        f"{base.options.folder} has a linear head by now ({h['name']} {h['value']:.3f}, by corrected cross-validation)."
+        f"{base.options.folder} has a {story.shipped.name} by now ({h['name']} {h['value']:.3f}, by corrected cross-validation)."
     )
 
 
@@ -191,7 +191,8 @@ def _tuned(base: Base, backbone: Backbone, clock: Callable[[], float]) -> tuple[
 
 def _ship(story: Story, base: Base, backbone: Backbone, watch: Stopwatch) -> dict[str, Any]:
     shipping = watch.clock()
-    model = Model(backbone, story.head, story.aim, story.record())
+    learned = [base.data.digests[i] for i in base.divided.splits.train]
+    model = Model(backbone, story.head, story.aim, story.record(), learned)
     said: dict[str, Any] = {}
 
     def others(saved: Saved) -> Mapping[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headstart.options import Options
 
 Floats = NDArray[np.float32]
+Remark = Callable[[bytes], Iterable[tuple[str, str]]]
 
 
 def gather(options: Options, track: Track) -> tuple[Task, Checked]:
@@ -59,7 +60,7 @@ def items_of(checked: Checked, size: Callable[[Content], int] = lambda _: 0) -> 
     ]
 
 
-def decodable(checked: Checked, features: Features, remark: Callable[[bytes], str] | None) -> tuple[Checked, Floats]:
+def decodable(checked: Checked, features: Features, remark: Remark | None) -> tuple[Checked, Floats]:
     """Leave out what turned out not to decode, remark on the rest, and fetch its features."""
     items = checked.examples.items
     findings = [
@@ -73,10 +74,10 @@ def decodable(checked: Checked, features: Features, remark: Callable[[bytes], st
     return Checked(examples, digests), features.space.take(digests)
 
 
-def _remarked(examples: Sequence[Example], remark: Callable[[bytes], str]) -> Iterator[Finding]:
+def _remarked(examples: Sequence[Example], remark: Remark) -> Iterator[Finding]:
     for each in examples:
-        if said := remark(each.content.read()):
-            yield Finding(each.name, "cut-off", "note", said)
+        for kind, said in remark(each.content.read()):
+            yield Finding(each.name, kind, "note", said)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,19 @@ class Divided:
     target_N: Truth
     splits: Splits
     near: float
+
+
+def refusal(checked: Checked) -> DataError | None:
+    """Return why the examples cannot be split, as far as that can be told without features; None where they can."""
+    examples = checked.examples
+    targets = [e.target for e in examples.items]
+    aim = aim_for(examples.goal, targets)
+    parts = [e.part for e in examples.items]
+    try:
+        split(parts, aim.strata(aim.encode(targets)), copies(checked.digests, []), 0, aim.costly)
+    except DataError as error:
+        return error
+    return None
 
 
 def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:

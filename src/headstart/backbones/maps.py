@@ -87,11 +87,12 @@ def _mapped(
     graph, example = trace(trunk), torch.zeros(1, 3, size, size)
     nodes = list(graph.graph.nodes)
     found: dict[int, tuple[str, int, Any]] = {}
+    wanted = {_plain(name) for name in names}
     for place in cuts(graph, example):
         node = activation_at(nodes, place.index)
         shape: tuple[int, ...] = node.meta["shape"] if node is not None else ()
         stride = _stride(size, shape)
-        if stride and (not names or place.name in names):
+        if stride and (not wanted or _plain(place.name) in wanted):
             found[stride] = (place.name, place.index, node)
     if not found:
         raise BackboneError("The network has no maps at strides 8, 16 or 32: it cannot carry a detector.")
@@ -245,8 +246,9 @@ def open_maps(folder: Path, config: Mapping[str, Any], make: Any) -> Backbone:
     body = {name.removeprefix(BODY): t for name, t in state.items() if name.startswith(BODY)}
     trunk = made.trunk
     assert isinstance(trunk, Maps)
+    own = {_plain(name): name for name in trunk.network.state_dict()}
     try:
-        trunk.network.load_state_dict(body)
+        trunk.network.load_state_dict({own.get(name, name): tensor for name, tensor in body.items()})
     except RuntimeError as error:
         raise BackboneError(f"The weights of {folder} do not fit its architecture.", found=str(error)[:300]) from error
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["preprocessing"].items()}

@@ -76,6 +76,14 @@ class Tokens:
         whole = sum(len(part.ids) for each in alone for part in (each, *each.overflowing))
         return whole - int(self.fast.encode(*texts).special_tokens_mask.count(0))
 
+    def unknown(self, data: bytes) -> float:
+        """Return the share of an example's tokens that stand for what the tokenizer does not know."""
+        nothing = getattr(self.tokenizer, "unk_token_id", None)
+        if nothing is None:
+            return 0.0
+        ids = [i for text in split_pair(data) for i in self.fast.encode(text, add_special_tokens=False).ids]
+        return ids.count(nothing) / max(1, len(ids))
+
 
 def filled(ids: list[int], segments: list[int]) -> NDArray[np.int32]:
     """Return tokens_L2 with L a multiple of `STEP`, zeros at the end."""

@@ -12,7 +12,7 @@ from headstart.data import columns as looking
 from headstart.data.cells import ParquetCells
 from headstart.data.examples import CellContent, Content, Example, Examples, FileContent, Finding, Goal, Kind, Part
 from headstart.data.parts import gathered, part_named, safe_name
-from headstart.data.roles import Roles, names_files, roles_of
+from headstart.data.roles import Roles, asked_for, names_files, roles_of
 from headstart.data.rows import FORMATS, Rows, read_rows
 from headstart.data.targets import joined
 from headstart.data.text_columns import text_columns
@@ -79,16 +79,22 @@ def read_tables(
     return _read_all(tables, content_column, label_column, kind, goal)
 
 
-def read_texts(path: Path) -> list[tuple[str, Content]]:
+def read_texts(path: Path, column: str | None = None) -> list[tuple[str, Content]]:
     """Read the texts of a table by name; labels, where it has some, are not looked at.
 
     A row that is no text is an error of its own when it is read.
 
+    Args:
+        path: the file.
+        column: that of the texts, two with a comma between for pairs; found by looking where it is left out.
+
     Raises:
         DataError: the table cannot be read, or no column holds texts.
+        UsageError: the column that was named is not there.
     """
     rows = read_rows(path)
-    content = text_columns(rows.columns) if len(rows.columns) > 1 else tuple(rows.columns)
+    content = asked_for(rows.columns, column)
+    content = content or (text_columns(rows.columns) if len(rows.columns) > 1 else tuple(rows.columns))
     each = _texts(rows, content)
     return [(name, _unusable(found) if isinstance(found, Finding) else found) for name, found in each]
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 RECORD = "headstart.json"
 HEAD = "head.safetensors"
 GOLDEN = "golden.safetensors"
+LEARNED = "learned.safetensors"
 FORMAT = 1
 GOLDEN_TOLERANCE = 1e-3
 """Largest difference of a probability at which a loaded model counts as the one that was saved: fp32
@@ -50,6 +51,7 @@ FILES = {
     "tokenizer.json": "of texts, the tokenizer; tokenizer_config.json says how it is used",
     RECORD: "labels, preprocessing, versions, how it was made",
     HEAD: "the linear head with its feature standardisation, for further training",
+    LEARNED: "marks of the examples that it learned from, by which `evaluate` knows them again",
     GOLDEN: "a few inputs with the outputs that the model must give for them",
     "scores.json": "the scores, for programs",
     "plan.json": "what was tuned and how long, to edit and give back with --plan",
@@ -67,12 +69,14 @@ class Model:
         head: its head, in the units of training.
         aim: what it says of an example.
         record: what `headstart.json` says beside labels and files.
+        learned: SHA-256 of the bytes of the examples that it learned from.
     """
 
     backbone: Backbone
     head: Head
     aim: Aim
     record: Mapping[str, Any]
+    learned: Sequence[str] = ()
 
 
 def check_out(out: Path, data: Path) -> None:
@@ -135,6 +139,7 @@ def ship(
         _say_problem(folder / "config.json", aim.problem)
         save_arrays(folder / GOLDEN, {"inputs": pile(golden), "logits": logits_NK.astype(np.float32)})
         save_arrays(folder / HEAD, *head.arrays())
+        save_arrays(folder / LEARNED, {"digests": marks(model.learned)})
         for name, data in others(saved[0]).items():
             save_bytes(folder / name, data)
         files = {p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.is_file()}
@@ -146,6 +151,11 @@ def ship(
 
     write_folder(out.resolve(), write)
     return saved[0]
+
+
+def marks(digests: Sequence[str]) -> NDArray[np.uint64]:
+    """Return the first 8 bytes of SHA-256 digests in hexadecimal as numbers, sorted: they tell examples apart."""
+    return np.sort(np.asarray([int(digest[:16], 16) for digest in digests], np.uint64))
 
 
 def _say_problem(config: Path, problem: str) -> None:

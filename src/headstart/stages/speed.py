@@ -71,7 +71,7 @@ def speeds(
     before: Speed | None = None
     for number, depth in enumerate(encoder.task.depths(backbone)):
         rank = LORA_RANK if adapting and number else 0  # the last blocks are cheap enough to be trained whole
-        guess = before.step * depth.share / before.share if before else 0.0
+        guess = before.step * depth.share / before.share if before and before.share else 0.0
         if before and guess * examples * 4 > HOPELESS * left:
             before = Speed(depth.name, depth.share, decoding, guess, before.low, rank, True, attention)
         else:

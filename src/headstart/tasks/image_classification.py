@@ -78,7 +78,7 @@ IMAGE_CLASSIFICATION = Task(
     batch=1,
     depths=_depths,
     given=_given,
-    inputs=lambda path: [(path, FileContent(Path(path)))],
+    inputs=lambda path, _: [(path, FileContent(Path(path)))],
     augment=Augment(_view, _wide, _change, views=8),
     network=from_pixels,
     draw=thumbnail,

@@ -67,7 +67,8 @@ class Task:
         batch: how many inputs of one shape an engine on a CPU takes at a time.
         depths: a backbone -> the places to train from, shallowest first.
         given: what a user hands over for one example -> its content.
-        inputs: a word of `predict`'s command line -> the examples that it stands for, by name.
+        inputs: (a word of `predict`'s command line, the column of a table that was named or nothing) -> the examples
+            that it stands for, by name.
         augment: how inputs are varied for training.
         network: (network of a library, preprocessing) -> the network that takes such inputs, normalising them
             itself.
@@ -77,7 +78,7 @@ class Task:
         sample: what a user hands over for one example, as Python has it.
         endings: file endings that a folder given to `predict` is searched for.
         pairs: whether its networks are worth tuning by pairs of examples where labels are few.
-        remark: (backbone, bytes of an example) -> what is lost of it on its way into the network, empty where nothing
+        remark: (backbone, bytes of an example) -> (kind, reason) of what is lost of it on its way into the network;
             is; None where nothing ever is.
     """
 
@@ -91,7 +92,7 @@ class Task:
     batch: int
     depths: Callable[[Backbone], tuple[Depth, ...]]
     given: Callable[[str | Path | tuple[str, ...]], Content]
-    inputs: Callable[[str], Iterable[tuple[str, Content]]]
+    inputs: Callable[[str, str], Iterable[tuple[str, Content]]]
     augment: Augment
     network: Callable[[Any, Any], Any]
     draw: Callable[[bytes], str]
@@ -101,5 +102,5 @@ class Task:
     goals: tuple[Goal, ...] = ("label", "labels", "number")
     fitted: Callable[[Backbone, Sequence[Target]], Backbone] = as_it_is
     longer: int = 1
-    remark: Callable[[Backbone, bytes], str] | None = None
+    remark: Callable[[Backbone, bytes], Iterable[tuple[str, str]]] | None = None
     pairs: bool = False

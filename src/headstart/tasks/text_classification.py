@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,6 +24,9 @@ from headstart.data.texts import TextContent, TextFile, inspect_text
 from headstart.errors import DataError
 from headstart.report.pieces import cuts
 from headstart.tasks.task import Augment, Load, Task
+
+UNKNOWN = 0.3
+"""From this share of unknown tokens on, a text is mostly nothing to its network."""
 
 
 def _tokens(backbone: Backbone) -> Tokens:
@@ -70,21 +73,26 @@ def _given(text: str | Path | tuple[str, ...]) -> Content:
     return TextContent.of(*texts)
 
 
-def _inputs(word: str) -> Iterable[tuple[str, Content]]:
+def _inputs(word: str, column: str = "") -> Iterable[tuple[str, Content]]:
     """A table stands for its rows, a file for its text, a file's name that is none for an error; else it is a text."""
     known = PurePath(word).suffix.lower() in (*FORMATS, *TEXT_SUFFIXES) or "/" in word or glob.has_magic(word)
     if not os.path.isfile(word):  # noqa: PTH113 - Path.is_file raises at texts that are too long for a name
         return [(word, FileContent(Path(word)) if known and " " not in word else TextContent.of(word))]
     if PurePath(word).suffix.lower() in FORMATS:
-        return read_texts(Path(word))
+        return read_texts(Path(word), column or None)
     return [(word, TextFile(Path(word)))]
 
 
-def _cut_off(backbone: Backbone, data: bytes) -> str:
+def _remarks(backbone: Backbone, data: bytes) -> Iterator[tuple[str, str]]:
     fed = _tokens(backbone)
-    lost = fed.lost(data)
-    said = f"longer than the network reads: {lost} of its tokens, after the first {fed.length}, are cut off"
-    return said if lost else ""
+    if lost := fed.lost(data):
+        yield (
+            "cut-off",
+            f"longer than the network reads: {lost} of its tokens, after the first {fed.length}, are cut off",
+        )
+    if (unknown := fed.unknown(data)) > UNKNOWN:
+        reason = "as a text in a script that it was not made for; name a multilingual network with --backbone"
+        yield "unknown-script", f"{unknown:.0%} of its tokens are unknown to the tokenizer, {reason}"
 
 
 TEXT_CLASSIFICATION = Task(
@@ -105,6 +113,6 @@ TEXT_CLASSIFICATION = Task(
     pieces=cuts,
     sample='"A new text."',
     endings=(".txt",),
-    remark=_cut_off,
+    remark=_remarks,
     pairs=True,
 )
