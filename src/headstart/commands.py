@@ -184,3 +184,24 @@ def report(model: Path, show: bool, as_json: bool) -> None:
         say(f"Report: {path}")
     if show:
         click.launch(str(path))
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--to", "format_", default="onnx", show_default=True, type=click.Choice(["onnx"]), help="The format.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file; else model.onnx in the folder.")
+@CACHE
+def export(model: Path, format_: str, output: Path | None, cache: str) -> None:
+    """Write a MODEL folder of pictures as ONNX (extra `onnx`), for runtimes without Python's libraries.
+
+    It takes pixels, uint8 of N x 3 x height x width in RGB, resized as headstart.json says, and gives logits; of a
+    detector, for one picture, the raw outputs, which headstart.heads.decode turns into boxes in numpy.
+    """
+    wait("Loading the model …")
+    from headstart import predictor
+    from headstart.export import export as run
+
+    opened = predictor.load(model, cache=Path(cache) if cache else None)
+    path = output or model / f"model.{format_}"
+    names = run(opened, path)
+    say(f"pixels -> {', '.join(names)}: {path}")

@@ -122,9 +122,8 @@ def meanwhile(base: Base, watch: Stopwatch, tell: Tell) -> None:
     story = replace(base.story(scores, watch), splits=splits, unfinished=True)
     said = _ship(story, base, base.encoder.backbone, watch)
     h = said["headline"]
-    tell(
-        f"{base.options.folder} has a {story.shipped.name} by now ({h['name']} {h['value']:.3f}, by corrected cross-validation)."
-    )
+    score = f"{h['name']} {h['value']:.3f}, by corrected cross-validation"
+    tell(f"{base.options.folder} has a {story.shipped.name} by now ({score}).")
 
 
 def deeper(

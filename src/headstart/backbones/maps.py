@@ -21,7 +21,7 @@ from headstart.backbones.cut import activation_at, cuts, trace, upto
 from headstart.backbones.scratch import rebuilt
 from headstart.data.pixels import Preprocess
 from headstart.errors import BackboneError
-from headstart.heads.boxes import BoxPlan
+from headstart.heads.boxes import BoxHead, BoxPlan
 
 STRIDES = (8, 16, 32)
 ROUGH = 0.1
@@ -141,7 +141,7 @@ class Below(torch.nn.Module):
 config = json.load(open("config.json"))
 d, labels = config["detector"], config["labels"]
 network = {network}
-strides = tuple((round(d["size"] / h),) for _, h, _ in d["maps"])
+strides = tuple((d["size"] // h,) for _, h, _ in d["maps"])
 model = FCOS(
     Below(network, d["places"], d["maps"], d["channels"]), len(labels),
     anchor_generator=AnchorGenerator(strides, ((1.0,),) * len(strides)),
@@ -166,19 +166,19 @@ def _save(
     folder: Path,
     labels: tuple[str, ...],
     state: Mapping[str, Any],
-    plan: BoxPlan,
+    head: BoxHead,
 ) -> Saved:
     """Write trunk and head as one torchvision FCOS, which a page of torchvision's own calls loads."""
     from safetensors.torch import save
 
     from headstart.heads.boxes import SLOTS
-    from headstart.heads.detector import CANDIDATES, OVERLAP
+    from headstart.heads.decode import CANDIDATES, OVERLAP
     from headstart.store import save_bytes, save_json
 
     tensors = {f"{BODY}{_plain(name)}": t.detach().contiguous() for name, t in trunk.network.state_dict().items()}
     tensors |= {name: torch.from_numpy(value) for name, value in state.items()}
     save_bytes(folder / WEIGHTS, save(tensors))
-    record = {**plan.record(), "places": [_plain(place) for place in places], "threshold": 0.3}
+    record = {**head.plan.record(), "places": [_plain(place) for place in places], "threshold": head.threshold}
     save_json(
         folder / CONFIG,
         {
@@ -195,7 +195,7 @@ def _save(
     code = LOADING.format(
         library=library, network=_NETWORKS[library], overlap=OVERLAP, slots=SLOTS, candidates=CANDIDATES
     )
-    return Saved("torchvision", code, _alone(trunk, state, plan))
+    return Saved("torchvision", code, _alone(trunk, state, head.plan))
 
 
 def _alone(trunk: Maps, state: Mapping[str, Any], plan: BoxPlan) -> nn.Module:

@@ -88,8 +88,8 @@ class BoxHead:
         return BoxTop(body, self, low)
 
     def folded(self) -> tuple[Any, Any]:
-        """Return (weights by name, plan), as a backbone saves them."""
-        return self.state, self.plan
+        """Return (weights by name, this head for all else), as a backbone saves them."""
+        return self.state, self
 
     def with_temperature(self, temperature: float) -> BoxHead:
         """Return this head: detections have none."""

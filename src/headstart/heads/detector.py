@@ -21,11 +21,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork
 
 from headstart.heads.boxes import FIELDS, SLOTS, BoxHead, BoxPlan
-
-LEAST_SCORE = 0.01
-OVERLAP = 0.6
-"""Two boxes of a class that overlap more are one: torchvision's default for FCOS."""
-CANDIDATES = 400
+from headstart.heads.decode import CANDIDATES, LEAST_SCORE, OVERLAP
 
 
 class Pyramid(nn.Module):
@@ -43,7 +39,7 @@ class Pyramid(nn.Module):
 
 def detector(plan: BoxPlan, below: nn.Module) -> Any:
     """Return torchvision's FCOS of a plan, with `below` where its backbone is."""
-    strides = tuple((round(plan.size / height),) for _, height, _ in plan.maps)
+    strides = tuple((plan.size // height,) for _, height, _ in plan.maps)
     return FCOS(
         below,
         plan.classes,
@@ -143,6 +139,21 @@ def flat(score_M: torch.Tensor, label_M: torch.Tensor, box_M4: torch.Tensor) -> 
     rows = [score_M[order, None], label_M[order, None].float(), box_M4[order]]
     out[: len(order)] = torch.cat([row.float().cpu() for row in rows], 1)
     return out.flatten()
+
+
+class Raw(nn.Module):
+    """maps, flat, features_ND -> the head's outputs as they are, class_logits_NAK, distances_NA4, centredness_NA1: what
+    is exported. `heads.decode` makes detections of them."""
+
+    def __init__(self, head: BoxHead) -> None:
+        super().__init__()
+        top = BoxTop(nn.Identity(), head)
+        self.pyramid, self.tower, self.plan = top.fcos.backbone, top.fcos.head, head.plan
+
+    def forward(self, features_ND: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        maps = OrderedDict((str(i), each) for i, each in enumerate(unrolled(features_ND, self.plan.maps)))
+        raw = self.tower(list(self.pyramid(maps).values()))
+        return raw["cls_logits"], raw["bbox_regression"], raw["bbox_ctrness"]
 
 
 class Alone(nn.Module):

@@ -1,0 +1,83 @@
+"""export: a finished model of pictures as one ONNX file, for runtimes without Python's libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import EngineError, UsageError
+from headstart.heads.boxes import BoxHead
+from headstart.predictor import Predictor
+from headstart.store import write_atomically
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RAW = ("class_logits", "distances", "centredness")
+"""The outputs of an exported detector: `headstart.heads.decode.decoded` makes detections of them, in numpy."""
+
+
+def export(model: Predictor, path: Path) -> tuple[str, ...]:
+    """Write a model as ONNX: `pixels`, uint8_N3HW of the size that the model takes, in RGB -> its outputs.
+
+    Resizing stays outside, as it is said in `headstart.json`. Of classifiers the output is `logits`, of any number of
+    pictures at a time; of detectors the raw outputs of one picture, whose decoding stays outside too.
+
+    Args:
+        model: of pictures.
+        path: of the file.
+
+    Returns:
+        The names of the outputs.
+
+    Raises:
+        UsageError: it is no model of pictures.
+        EngineError: onnxscript is not installed, or the network has an operation that ONNX lacks.
+        StoreError: the file cannot be written.
+    """
+    import torch
+
+    if model.task.kind != "picture":
+        raise UsageError(
+            "Only models of pictures are exported.",
+            found=model.task.name,
+            hint="A model of texts is a folder of transformers: its own exporter, optimum, takes it.",
+        )
+    size = model.backbone.preprocess.record()["size"]
+    boxes = isinstance(model.head, BoxHead)
+    pixels_N3HW = torch.zeros(1 if boxes else 2, 3, *size, dtype=torch.uint8)  # of one picture it would learn it is one
+    shapes = None if boxes else ({0: torch.export.Dim("N")},)
+    names = RAW if boxes else ("logits",)
+    whole = _whole(model).eval()
+    options: dict[str, Any] = {"input_names": ["pixels"], "output_names": list(names)}
+
+    def write(to: Path) -> None:
+        try:
+            program = torch.export.export(whole, (pixels_N3HW,), dynamic_shapes=shapes, strict=False)
+            torch.onnx.export(program, f=to, dynamo=True, external_data=False, verbose=False, **options)
+        except ImportError as error:
+            hint = 'pip install "headstart[onnx]"'
+            raise EngineError("Writing ONNX needs onnx and onnxscript.", found=str(error), hint=hint) from error
+        except Exception as error:  # whatever an exporter meets in a foreign network
+            raise EngineError("This network cannot be written as ONNX.", found=str(error)[:300]) from error
+
+    write_atomically(path, write)
+    return names
+
+
+def _whole(model: Predictor) -> nn.Module:
+    """Return trunk and head as one network of pixels."""
+    import torch
+    from torch import nn
+
+    below = model.encoder.network
+    if isinstance(model.head, BoxHead):
+        from headstart.heads.detector import Raw
+
+        return nn.Sequential(below, Raw(model.head))
+    weight_DK, bias_K = model.head.folded()
+    last = nn.Linear(*weight_DK.shape)
+    with torch.no_grad():
+        last.weight.copy_(torch.tensor(weight_DK.T))
+        last.bias.copy_(torch.tensor(bias_K))
+    return nn.Sequential(below, last)
