@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headstart.errors import EngineError, UsageError
+from headstart.backbones.to_onnx import write_onnx
+from headstart.errors import UsageError
 from headstart.heads.boxes import BoxHead
 from headstart.predictor import Predictor
 from headstart.store import write_atomically
@@ -46,22 +47,9 @@ def export(model: Predictor, path: Path) -> tuple[str, ...]:
     size = model.backbone.preprocess.record()["size"]
     boxes = isinstance(model.head, BoxHead)
     pixels_N3HW = torch.zeros(1 if boxes else 2, 3, *size, dtype=torch.uint8)  # of one picture it would learn it is one
-    shapes = None if boxes else ({0: torch.export.Dim("N")},)
     names = RAW if boxes else ("logits",)
     whole = _whole(model).eval()
-    options: dict[str, Any] = {"input_names": ["pixels"], "output_names": list(names)}
-
-    def write(to: Path) -> None:
-        try:
-            program = torch.export.export(whole, (pixels_N3HW,), dynamic_shapes=shapes, strict=False)
-            torch.onnx.export(program, f=to, dynamo=True, external_data=False, verbose=False, **options)
-        except ImportError as error:
-            hint = 'pip install "headstart[onnx]"'
-            raise EngineError("Writing ONNX needs onnx and onnxscript.", found=str(error), hint=hint) from error
-        except Exception as error:  # whatever an exporter meets in a foreign network
-            raise EngineError("This network cannot be written as ONNX.", found=str(error)[:300]) from error
-
-    write_atomically(path, write)
+    write_atomically(path, lambda to: write_onnx(whole, pixels_N3HW, names, to))
     return names
 
 

@@ -312,10 +312,10 @@ def test_the_saved_folder_loaded_by_keras_alone_gives_the_same_and_opens_again(
 def test_it_is_written_as_one_file_of_onnx_that_openvino_reads(mine: Backbone, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     from headstart.backbones.from_openvino import openvino
-    from headstart.backbones.keras_save import write_onnx
+    from headstart.backbones.to_onnx import write_onnx
 
     saved = mine.save(tmp_path, ("a", "b"), np.ones((mine.dim, 2)), np.arange(2.0))
-    write_onnx(saved.model, mine.preprocess, tmp_path / "model.onnx")
+    write_onnx(saved.model, torch.zeros(2, 3, *mine.preprocess.size), ("logits",), tmp_path / "model.onnx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.keras", "model.onnx"]
     x_N3HW = torch.rand(3, 3, SIDE, SIDE) * 255
     settings = {"INFERENCE_PRECISION_HINT": "f32"}

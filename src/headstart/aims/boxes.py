@@ -90,8 +90,8 @@ def _guess(classes: int, truth_NT6: Truth) -> NDArray[np.float64]:
         if len(mine_B6):
             share = len(mine_B6) / (flat_B6[:, 0] >= 0).sum()
             rows.append([share, k, *np.median(mine_B6[:, 1:5], 0)])
-    best = sorted(rows, key=lambda row: -row[0])[:SLOTS]
-    found_M6[: len(best)] = best
+    for slot, row in enumerate(sorted(rows, key=lambda row: -row[0])[:SLOTS]):
+        found_M6[slot] = row
     return found_M6.ravel()
 
 

@@ -16,7 +16,6 @@ from headstart.backbones.keras_graph import COLOURS, channels_last, free_name
 from headstart.backbones.keras_layers import Kept, KerasTrunk
 from headstart.backbones.scratch import rebuilt
 from headstart.data.pixels import Preprocess
-from headstart.errors import EngineError
 from headstart.store import save_json
 
 if TYPE_CHECKING:
@@ -131,31 +130,3 @@ def _again(model: Any, network: Network, graph: Any) -> nn.Module:
             return logits_NK
 
     return Model().eval()
-
-
-def write_onnx(network: nn.Module, preprocess: Preprocess, path: Path) -> None:
-    """Write a network of pictures as one ONNX file: normalised x_N3HW (`pixels`) -> `logits`, any number at a time.
-
-    Some ten seconds for a MobileNet: PyTorch traces it, and rewrites the graph. All numbers lie inside the file.
-
-    Args:
-        network: in eval mode.
-        preprocess: says the size.
-        path: of the file.
-
-    Raises:
-        EngineError: onnxscript is not installed, or the network has an operation that ONNX lacks.
-    """
-    import torch
-
-    x_N3HW = torch.zeros(2, 3, *preprocess.size)
-    shapes = ({0: torch.export.Dim("N")},)
-    names: dict[str, Any] = {"input_names": ["pixels"], "output_names": ["logits"]}
-    try:
-        program = torch.export.export(network, (x_N3HW,), dynamic_shapes=shapes, strict=False)
-        torch.onnx.export(program, f=path, dynamo=True, external_data=False, verbose=False, **names)
-    except ImportError as error:
-        hint = 'pip install "headstart[onnx]"'
-        raise EngineError("Writing ONNX needs onnx and onnxscript.", found=str(error), hint=hint) from error
-    except Exception as error:  # whatever an exporter meets in a foreign network
-        raise EngineError("This network cannot be written as ONNX.", found=str(error)[:300]) from error

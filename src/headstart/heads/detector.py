@@ -78,7 +78,8 @@ class BoxTop(nn.Module):
         super().__init__()
         self.body = body.to(memory_format=torch.channels_last)
         self.plan, self.threshold, self.low = head.plan, head.threshold, low
-        self.fcos = detector(head.plan, Pyramid(head.plan))
+        with torch.random.fork_rng(devices=[]):  # it draws weights, which are replaced
+            self.fcos = detector(head.plan, Pyramid(head.plan))
         state = {name: torch.from_numpy(value.copy()) for name, value in head.state.items()}
         self.fcos.load_state_dict(state)
 

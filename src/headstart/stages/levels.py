@@ -72,7 +72,9 @@ def levels(speed: Speed, examples: int, folds: int, longer: int = 1) -> list[Lev
     return [*rich, *(replace(each, again=False) for each in lean[-3:])]
 
 
-def rung_plan(speed: Speed, examples: int, level: Level, folds: int, most: int, again: bool) -> RungPlan:
+def rung_plan(
+    speed: Speed, examples: int, level: Level, folds: int, most: int, again: bool, longer: int = 1
+) -> RungPlan:
     """Return what a rung does at a level, and what it would cost; arguments as of `plan`."""
     at_input = speed.share >= 1
     views = 1 if at_input else min(most, level.views)
@@ -95,7 +97,7 @@ def rung_plan(speed: Speed, examples: int, level: Level, folds: int, most: int, 
         low=speed.low,
         lora=speed.lora,
         seconds=round(seconds, 1),
-        reasons=_reasons(speed, examples, level, runs, again),
+        reasons=_reasons(speed, examples, level, runs, again, longer),
         again=again,
     )
 
@@ -140,14 +142,15 @@ def pairs_plans(speed: Speed, examples: int, folds: int, again: bool) -> list[Ru
     return ways
 
 
-def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool) -> dict[str, str]:
+def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, longer: int) -> dict[str, str]:
     last = " and a last one" if again else ""
     less = f"the budget allows no more ({level.cut})" if level.cut else "the budget allows all that is usual"
     below = f"{1000 * speed.below:.1f} ms an example and view below the cut"
     how = "drawn anew each epoch" if speed.share >= 1 else below
     return {
         "views": f"{how}; {less}",
-        "epochs": f"about {STEPS} steps in all for {examples} examples, {EPOCHS[0]} to {EPOCHS[1]} epochs; {less}",
+        "epochs": f"about {longer * STEPS} steps in all for {examples} examples, {longer * EPOCHS[0]} to "
+        f"{longer * EPOCHS[1]} epochs; {less}",
         "batch": f"{BATCH}, or an eighth of the examples",
         "folds": f"settings are compared on examples not trained on; {runs} short trainings{last}",
         "again": "the last one is on all examples"

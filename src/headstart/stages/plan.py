@@ -58,7 +58,10 @@ def plan(
         again: whether the best setting is trained once more, on all training examples; else what was compared ships.
     """
     ways = [
-        [rung_plan(speed, examples, level, folds, views, again) for level in levels(speed, examples, folds, longer)]
+        [
+            rung_plan(speed, examples, level, folds, views, again, longer)
+            for level in levels(speed, examples, folds, longer)
+        ]
         for speed in speeds
     ]
     if examples >= MANY and (deep := _deepest(speeds, ways, left)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,25 +12,15 @@ from numpy.typing import NDArray
 from headstart.backbones.backbone import Backbone, from_pixels, pixels
 from headstart.backbones.depths import Depth
 from headstart.backbones.detectors import fitted, open_detector_backbone
-from headstart.data.augment import View, wide
+from headstart.data.augment import View
 from headstart.data.box_views import load_box_view, seen
-from headstart.data.examples import FileContent
 from headstart.data.pictures import inspect_picture
-from headstart.data.pixels import load_pixels
-from headstart.tasks.image_classification import IMAGE_CLASSIFICATION, thumbnail
+from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 from headstart.tasks.task import Augment, Load, Task
-
-
-def _load(backbone: Backbone) -> Load:
-    return partial(load_pixels, preprocess=pixels(backbone))
 
 
 def _view(backbone: Backbone, view: View) -> Load:
     return partial(load_box_view, preprocess=pixels(backbone), view=view)
-
-
-def _wide(backbone: Backbone) -> Load:
-    return partial(load_pixels, preprocess=wide(pixels(backbone)))
 
 
 def _change(backbone: Backbone) -> Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]:
@@ -52,15 +41,15 @@ OBJECT_DETECTION = Task(
     inspect=inspect_picture,
     backbone=open_detector_backbone,
     fitted=fitted,
-    load=_load,
+    load=IMAGE_CLASSIFICATION.load,
     size=lambda _: 0,
     batch=1,
     depths=_depths,
     given=IMAGE_CLASSIFICATION.given,
-    inputs=lambda path, _: [(path, FileContent(Path(path)))],
-    augment=Augment(_view, _wide, _change, views=8),
+    inputs=IMAGE_CLASSIFICATION.inputs,
+    augment=Augment(_view, IMAGE_CLASSIFICATION.augment.wide, _change, views=8),
     network=from_pixels,
-    draw=thumbnail,
+    draw=IMAGE_CLASSIFICATION.draw,
     pieces=None,
     sample='"new.jpg"',
     endings=IMAGE_CLASSIFICATION.endings,
