@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from headstart import __version__
-from headstart.commands import backbones, check, evaluate, export, predict, report
+from headstart.commands import backbones, check, evaluate, export, predict, rank, report
 from headstart.console import print_json, say, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
 from headstart.flags import CACHE, GOAL, JSON, columns
@@ -171,7 +171,7 @@ def demo(out: str, budget: str, cache: str, as_json: bool) -> None:
     say(f"Open {result.folder}/report.html in a browser; predict with: headstart predict {result.folder} PICTURE")
 
 
-for command in (predict, evaluate, check, backbones, report, export):
+for command in (predict, evaluate, check, rank, backbones, report, export):
     cli.add_command(command)
 
 _asked: list[int] = []

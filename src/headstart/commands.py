@@ -205,3 +205,84 @@ def export(model: Path, format_: str, output: Path | None, cache: str) -> None:
     path = output or model / f"model.{format_}"
     names = run(opened, path)
     say(f"pixels -> {', '.join(names)}: {path}")
+
+
+@click.command()
+@click.argument("data")
+@click.option("--folders", multiple=True, metavar="DIR", help="Also let models in this folder run.")
+@click.option("--backbone", "names", multiple=True, metavar="NAME", help="Only these; may be given several times.")
+@click.option(
+    "--licence",
+    type=click.Choice(["any", "permissive"]),
+    default="any",
+    show_default=True,
+    help="Which licences to take: permissive ones are Apache, MIT and BSD.",
+)
+@columns
+@GOAL
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Fixes what is drawn.")
+@CACHE
+@JSON
+def rank(
+    data: str, folders: tuple[str, ...], names: tuple[str, ...], licence: str, content: str, label: str, goal: str,
+    seed: int, cache: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Find out which pretrained network suits DATA: a race on a few hundred of the training examples.
+
+    Networks that can be used here and now run, but for those that are slower than another of higher published
+    accuracy: a linear head on cached features is scored by cross-validation, and the better half goes on with more
+    examples. What `fit` judges at the end is not looked at. `fit` finds the features in the cache.
+
+    \b
+    headstart rank photos/
+    headstart rank photos/ --folders models/ --licence permissive
+    headstart rank reviews.csv --backbone all-MiniLM-L6-v2 --backbone models/minilm-l3
+    """
+    import time
+
+    from headstart.backbones.catalog import named, permissive, usable
+    from headstart.options import Options
+    from headstart.progress import bars
+    from headstart.race import race
+
+    wait("Looking for networks …")
+    entries = [named(name) for name in names] or usable([Path(f) for f in folders])
+    if licence == "permissive":
+        entries = [entry for entry in entries if permissive(entry)]
+    options = Options(data, content=content, label=label, goal=goal, seed=seed, cache=cache)
+    found = race(options, entries, bars, time.perf_counter, say)
+    if as_json:
+        print_json(found.record())
+        return
+    rows = [
+        (
+            f"{'→ ' * (r.name == found.pick)}{r.name}",
+            f"{r.score.value:.3f}",
+            f"{r.score.low:.3f} to {r.score.high:.3f}",
+            f"{r.neighbours:.3f}",
+            f"{r.logme:.3f}",
+            "" if r.prior is None else f"{r.prior:.1f}",
+            f"{r.milliseconds:.1f}",
+            f"{r.parameters / 1e6:.1f} M" if r.parameters else "?",
+            r.licence,
+            f"round {r.dropped}" if r.dropped else "",
+        )
+        for r in found.runners
+    ]
+    heads = (
+        "backbone",
+        found.measure,
+        "95% interval",
+        "neighbours",
+        "LogME",
+        "ImageNet",
+        "ms each",
+        "size",
+        "licence",
+        "out in",
+    )
+    table(f"{found.runners[0].examples} examples, {found.seconds:.0f} s", heads, rows)
+    for name, why in found.failed:
+        say(f"did not run: {name}: {why}")
+    say(f"Take {found.pick}: {found.why}.")
+    say(f"headstart fit {data} --backbone {found.pick}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.backbones.texts import is_text_model
+from headstart.data.examples import Kind
 from headstart.errors import BackboneError
 
 
@@ -21,6 +22,7 @@ class Entry:
     parameters: int | None
     licence: str
     source: str
+    kind: Kind = "picture"
 
     @property
     def size(self) -> str:
@@ -39,6 +41,31 @@ def usable(folders: Sequence[Path] = ()) -> list[Entry]:
     return [*_installed(), *_cached(), *dict.fromkeys(local)]
 
 
+_PERMISSIVE = ("apache", "mit", "bsd")
+
+
+def permissive(entry: Entry) -> bool:
+    """Whether a licence that is stated lets the network be used for anything."""
+    return entry.licence.lower().startswith(_PERMISSIVE)
+
+
+def named(name: str) -> Entry:
+    """Return the entry of a name that the user gave, of either kind.
+
+    Raises:
+        BackboneError: a folder of that name holds no network.
+    """
+    known = {entry.name: entry for entry in usable()}
+    if name in known:
+        return known[name]
+    folder = Path(name).expanduser()
+    found = _entry(folder, name, "local folder") if folder.is_dir() else None
+    if folder.is_dir() and found is None:
+        raise BackboneError(f"{name} holds no network that is known here.", hint="`headstart backbones` lists some.")
+    architecture = name.rsplit("/", 1)[-1].partition("@")[0]
+    return found or Entry(name, architecture, None, "not stated", "named")
+
+
 def _installed() -> list[Entry]:
     from headstart.backbones import from_timm, texts
 
@@ -49,7 +76,7 @@ def _installed() -> list[Entry]:
         out.append(Entry(from_timm.DEFAULT, from_timm.DEFAULT_ARCHITECTURE, parameters, "Apache-2.0", source))
     weights = texts.default_folder() / "model.safetensors"
     if weights.exists():
-        out.append(Entry(texts.DEFAULT, "bert", _parameters(weights), texts.LICENCE, f"{texts.SOURCE}, texts"))
+        out.append(Entry(texts.DEFAULT, "bert", _parameters(weights), texts.LICENCE, f"{texts.SOURCE}, texts", "text"))
     return out
 
 
@@ -96,7 +123,7 @@ def _entry(place: Path, name: str, source: str) -> Entry | None:
         return None
     architecture = str(config.get("architecture") or config.get("model_type"))
     licence = str((config.get("pretrained_cfg") or {}).get("license") or "not stated")
-    return Entry(name, architecture, parameters, licence, source)
+    return Entry(name, architecture, parameters, licence, source, "picture" if image else "text")
 
 
 def _of_keras(place: Path, source: str) -> Entry | None:

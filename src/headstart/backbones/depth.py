@@ -70,7 +70,7 @@ def map_depths(backbone: Backbone) -> tuple[Depth, ...]:
     """Return the places to train a detector from: its maps, from where on the network stays as it is; then as `depths`
     where the finest map is what crosses; the input last."""
     inside = depths(backbone.trunk, example(backbone), (0.08,))
-    return (Depth("the maps", 0.0, partial(_whole, backbone.trunk)), *inside)
+    return (Depth("above the maps", 0.0, partial(_whole, backbone.trunk)), *inside)
 
 
 @dataclass(frozen=True)
