@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -114,7 +114,7 @@ def ground(base: Base, folder: Path, around: Around | None = None, workers: int 
     items = [item if i in d.splits.train else unread(item) for i, item in enumerate(every)]
     log = (around or Around()).log
     return Ground(
-        base.encoder, items, d.target_N, d.splits, base.probe, base.task.scoring, 0, folder, workers, "cpu", quiet,
+        base.encoder, items, d.target_N, d.splits, base.probe, d.aim, 0, folder, workers, "cpu", quiet,
         Ticks(), log,
     )  # fmt: skip
 
@@ -136,10 +136,18 @@ def rung(name: str, **changes: Any) -> RungPlan:
     return replace(usual, **changes)
 
 
-def gains(*outcomes: tuple[float, float]) -> Callable[..., tuple[float, float]]:
-    """A `gain` with these outcomes, rung by rung."""
-    each = iter(outcomes)
-    return lambda *_: next(each)
+class Outcomes:
+    """A `gain` with these outcomes, rung by rung; what gained enough surprises less too, as rungs by pairs must."""
+
+    def __init__(self, *outcomes: tuple[float, float]) -> None:
+        self.each, self.last = iter(outcomes), NO
+
+    def gain(self, *_: Any) -> tuple[float, float]:
+        self.last = next(self.each)
+        return self.last
+
+    def surprised_less(self, *_: Any) -> bool:
+        return self.last[0] > self.last[1]
 
 
 def climbed(
@@ -155,7 +163,9 @@ def climbed(
     around = around or Around()
     with pytest.MonkeyPatch.context() as patch:
         if outcomes is not None:
-            patch.setattr(stage, "gain", gains(*outcomes))
+            given = Outcomes(*outcomes)
+            patch.setattr(stage, "gain", given.gain)
+            patch.setattr(stage, "surprised_less", given.surprised_less)
         return climb(ground(base, folder, around, workers), Plan(60.0, tuple(rungs), untried), around.left)
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from headstart.aims.label import one_label
 from headstart.cache import Rows
 from headstart.heads.linear import LinearHead
 from headstart.heads.top import Top, keep_statistics
@@ -22,6 +23,7 @@ from headstart.stages.tune import Recipe, Row, Training, tune
 EXAMPLES, FEATURES, CLASSES, SIZE = 60, 6, 3, 10
 IN_EPOCH = EXAMPLES // SIZE
 TARGET_N: Index = np.arange(EXAMPLES) % CLASSES
+AIM = one_label(("a", "b", "c"))
 
 
 def examples(spread: float = 1.0, dtype: Any = np.float32) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.check import Checked, inspected
-from headstart.data.examples import Finding
+from headstart.data.examples import Finding, labels_of
 from headstart.data.near import near_duplicates
 from headstart.data.read import read
 from headstart.errors import DataError
@@ -86,8 +87,21 @@ def evaluate(
             "None of these examples can be scored.",
             found=f"classes {', '.join(examples.classes[:5])}; the model knows {', '.join(model.labels[:5])}",
         )
-    findings = (*checked.examples.findings, *_learned(model, checked))
+    findings = (*checked.examples.findings, *_learned(model, checked), *_strange(model, checked))
     return _scored(model, checked.examples.items, checked.digests, findings, seed, track, clock)
+
+
+def _strange(model: Predictor, checked: Checked) -> list[Finding]:
+    """Return a note for each label, of several an example, that the model does not know."""
+    if model.aim.goal != "labels":
+        return []
+    counts = Counter(label for e in checked.examples.items for label in labels_of(e.target))
+    reason = "the model does not know the label; it is passed over in {} examples"
+    return [
+        Finding(label, "unknown-label", "repaired", reason.format(count))
+        for label, count in sorted(counts.items())
+        if label not in model.labels
+    ]
 
 
 def _learned(model: Predictor, checked: Checked) -> list[Finding]:

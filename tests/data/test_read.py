@@ -57,7 +57,8 @@ def test_a_folder_of_the_datasets_library_is_recognised(
 ) -> None:
     put(tmp_path / marker, "{}")
     monkeypatch.setattr(reading, "read_dataset", lambda *call: Examples((), str(call)))
-    assert read(tmp_path, "image", "label", "text").how == str((str(tmp_path), "image", "label", "text"))
+    asked = ("image", "label", "text", "number")
+    assert read(tmp_path, *asked).how == str((str(tmp_path), *asked))
 
 
 def test_a_name_of_the_hub_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:

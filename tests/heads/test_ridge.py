@@ -23,7 +23,7 @@ def made(n: int, d: int, classes: int, seed: int = 0) -> tuple[NDArray[np.float6
 
 
 def summed(x: Floats, y: Ints, classes: int, block: int = 10**9) -> Sums:
-    blocks = ((x[i : i + block], y[i : i + block]) for i in range(0, len(x), block))
+    blocks = ((x[i : i + block], np.eye(classes)[y[i : i + block]]) for i in range(0, len(x), block))
     return accumulate(blocks, x.shape[1], classes)
 
 
@@ -134,7 +134,8 @@ def test_more_penalty_gives_smaller_weights() -> None:
 
 
 def test_sums_of_a_made_problem_have_the_numbers_of_the_hand() -> None:
-    sums = accumulate([(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 2])), (np.array([[5.0, 6.0]]), [2])], 2, 3)
+    blocks = [(np.array([[1.0, 2.0], [3.0, 4.0]]), np.eye(3)[[0, 2]]), (np.array([[5.0, 6.0]]), np.eye(3)[[2]])]
+    sums = accumulate(blocks, 2, 3)
     assert sums.rows == 3
     assert sums.x_D.tolist() == [9, 12]
     assert sums.xx_DD.tolist() == [[35, 44], [44, 56]]
@@ -144,7 +145,7 @@ def test_sums_of_a_made_problem_have_the_numbers_of_the_hand() -> None:
 
 def test_a_head_of_a_made_problem_has_the_numbers_of_the_hand() -> None:
     """One feature at -1 and 1, standardised already: the slope is 0.5 / (1 + penalty)."""
-    sums = accumulate([(np.array([[-1.0], [1.0]]), np.array([0, 1]))], 1, 2)
+    sums = accumulate([(np.array([[-1.0], [1.0]]), np.eye(2))], 1, 2)
     [head] = fit_ridge(sums, [1.0])
     np.testing.assert_allclose(head.weight_DK, [[-0.25, 0.25]])
     np.testing.assert_allclose(head.logits(np.array([[3.0]])), [[-0.25, 1.25]])

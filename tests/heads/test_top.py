@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
-from headstart.heads.linear import LinearHead
-from headstart.heads.top import FRESH_STD, Top, fresh_head, keep_statistics, plain_head, rates
+from headstart.heads.linear import FRESH_STD, LinearHead, fresh_head, plain_head
+from headstart.heads.top import Top, keep_statistics, rates
 
 D, K = 6, 3
 

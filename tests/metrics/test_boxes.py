@@ -125,19 +125,39 @@ def test_scores_of_each_class_are_pycocotools(seed: int, ties: bool, k: int) -> 
 @cases
 @few
 def test_merit_and_loss_are_pycocotools_within_each_picture(seed: int, ties: bool, k: int) -> None:
+    """Of the classes that are true in it: pycocotools takes no mean over classes that are only said either."""
     found, truth = made(seed, k=k, ties=ties)
     data = Detected.of(found, truth, k)
     for n in range(len(truth)):
-        theirs = coco(found[n : n + 1], truth[n : n + 1], k)
-        precision_SK = theirs.eval["precision"][:, :, :, 0, 2].mean(1)
+        precision_SK = coco(found[n : n + 1], truth[n : n + 1], k).eval["precision"][:, :, :, 0, 2].mean(1)
         true_K = precision_SK[0] >= 0
-        said_SK = np.array([((found[n, :, 1] == c) & ~data.ignored_SNM[:, n]).any(1) for c in range(k)]).T
-        each_S = [
-            np.where(true_K, p_K, 0)[true_K | said_K].mean() if (true_K | said_K).any() else 1.0
-            for p_K, said_K in zip(precision_SK, said_SK, strict=True)
-        ]
+        surest = found[n, found[n, :, 1] >= 0, 0].max(initial=0.0)
+        each_S = precision_SK[:, true_K].mean(1) if true_K.any() else np.full(len(precision_SK), 1 - surest)
         np.testing.assert_allclose(data.merit_N[n], each_S[0], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(data.loss_N[n], 1 - np.mean(each_S), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(data.loss_N[n], 1 - each_S.mean(), rtol=0, atol=1e-12)
+
+
+def test_in_a_picture_classes_that_are_only_said_do_not_count() -> None:
+    """A head says a little of every class: else merit would tell how many there are."""
+    hit, off = [0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]
+    truth = np.array([[[0, *hit, 0]]], float)
+    few = np.array([[[0.9, 0, *hit], [0.0, -1, 0, 0, 0, 0]]])
+    more = np.array([[[0.9, 0, *hit], [0.95, 1, *off]]])[:, ::-1]
+    for found in (few, more):
+        data = Detected.of(found, truth, 3)
+        np.testing.assert_allclose([data.merit_N[0], data.loss_N[0]], [1, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize(("said", "merit"), [([0.4, 0.1], 0.6), ([0.95, 0.9], 0.05), ([], 1.0)])
+def test_where_nothing_is_to_be_found_merit_falls_with_the_surest_thing_that_is_said(
+    said: list[float], merit: float
+) -> None:
+    """Weak guesses are better than strong ones, and silence is right."""
+    rows = [[score, i % 2, 0.1, 0.1, 0.4, 0.4] for i, score in enumerate(said)]
+    found = np.array([[*rows, *[[0.0, -1, 0, 0, 0, 0]] * (3 - len(rows))]])
+    data = Detected.of(found, np.array([[NONE]], float), 2)
+    np.testing.assert_allclose(data.merit_N, [merit])
+    np.testing.assert_allclose(data.loss_N, [1 - merit], atol=1e-12)
 
 
 def test_of_a_class_the_first_hundred_in_a_picture_count() -> None:
@@ -206,8 +226,8 @@ def test_scores_of_a_made_set_have_the_numbers_of_the_hand() -> None:
     data = hand_made()
     ours = scores(data, np.ones(3))
     assert ours == pytest.approx({"AP50": 2 / 3, "AP": 2 / 3, "AP75": 2 / 3, "recall": 1.0})
-    np.testing.assert_allclose(data.merit_N, [0.25, 1, 1])
-    np.testing.assert_allclose(data.loss_N, [0.75, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(data.merit_N, [0.5, 1, 1])
+    np.testing.assert_allclose(data.loss_N, [0.5, 0, 0], atol=1e-12)
     each = class_scores(data, np.array([2.0, 1.0, 5.0]))
     np.testing.assert_allclose(each.ap50_K, [0.6, np.nan])
     assert each.boxes_K.tolist() == [3, 0]
@@ -224,7 +244,7 @@ def test_there_may_be_no_slots_at_all() -> None:
     assert set(scores(Detected.of(found[:, :0], truth, 3), np.ones(6)).values()) == {0.0}
     blind = Detected.of(found, truth[:, :0], 3)
     assert np.isnan(scores(blind, np.ones(6))["AP50"])
-    assert (blind.merit_N == (found[:, :, 1] < 0).all(1)).all()
+    assert (blind.merit_N == 1 - np.where(found[:, :, 1] < 0, 0, found[:, :, 0]).max(1)).all()
 
 
 def test_the_best_threshold_has_the_highest_f1() -> None:

@@ -14,11 +14,12 @@ import report_samples as samples
 from numpy.typing import NDArray
 from report_parsed import Parsed
 
+from headstart.aims.label import one_label
 from headstart.data.examples import Content, Example
 from headstart.data.texts import TextContent, split_pair
 from headstart.heads.linear import LinearHead
 from headstart.report import Mistake, Page, Piece, render
-from headstart.report.mistakes import EXPLAINED, SEEN, explained, mistakes, read, weighed
+from headstart.report.mistakes import EXPLAINED, SEEN, explained, mistakes, weighed
 from headstart.report.moved import Asked, by_model, moved
 from headstart.report.passages import ROOM, excerpt, passages
 from headstart.report.pieces import MOST, READ, Cut, cuts
@@ -196,6 +197,7 @@ class Broken:
 
 
 HEAD = LinearHead(np.zeros(2), np.ones(2), np.eye(2), np.zeros(2))
+AIM = one_label(("good", "bad"))
 
 
 def story(count: int = 12, task: Any = TEXT_CLASSIFICATION, judged: int = 12, **more: Any) -> Any:
@@ -203,6 +205,7 @@ def story(count: int = 12, task: Any = TEXT_CLASSIFICATION, judged: int = 12, **
     items = tuple(Example(f"t{i}", TextContent(DULL), "good", "") for i in range(count))
     return SimpleNamespace(
         task=task,
+        aim=AIM,
         scores=SimpleNamespace(rows=np.arange(count), logits_NK=np.array([[0.0, 3.0 - 0.1 * i] for i in range(count)])),
         target_N=np.zeros(count, np.intp),
         examples=SimpleNamespace(items=items, classes=("good", "bad")),
@@ -213,7 +216,7 @@ def story(count: int = 12, task: Any = TEXT_CLASSIFICATION, judged: int = 12, **
 
 
 def test_the_shipped_trunk_and_head_give_the_probabilities() -> None:
-    p_NK = by_model(Trunk(), HEAD)([DULL, b""])  # type: ignore[arg-type]
+    p_NK = by_model(Trunk(), HEAD, AIM)([DULL, b""])  # type: ignore[arg-type]
     assert p_NK[0] == pytest.approx(toy([DULL])[0])
     assert np.isnan(p_NK[1]).all()
 
@@ -223,7 +226,7 @@ def test_only_the_first_mistakes_are_explained_and_all_are_shown() -> None:
     found = explained(story(), trunk)
     assert list(found) == list(range(EXPLAINED))
     assert trunk.seen == EXPLAINED * 9
-    shown = mistakes(told := story(moved=found), read(told))
+    shown = mistakes(story(moved=found))
     assert [m.texts[0][0].weight is None for m in shown] == [False] * EXPLAINED + [True] * 4
     assert shown[0].texts[0][3] == ("awful ", pytest.approx(0.3))
     assert {m.picture for m in shown} == {""}
@@ -232,7 +235,7 @@ def test_only_the_first_mistakes_are_explained_and_all_are_shown() -> None:
 def test_a_report_whose_words_cannot_be_weighed_goes_on_without() -> None:
     broken: Any = Broken()
     assert explained(story(), broken) == {}
-    shown = mistakes(told := story(), read(told))
+    shown = mistakes(story())
     assert "".join(p.words for p in shown[0].texts[0]) == DULL.decode()
 
 

@@ -28,12 +28,13 @@ from climb_samples import (
     places,
     rung,
 )
+from headstart.aims.aim import Aim
+from headstart.aims.label import one_label
 from headstart.backbones import lora
 from headstart.backbones.backbone import weights_digest
 from headstart.backbones.depths import EVERYTHING
 from headstart.errors import FrozenError, UsageError
-from headstart.heads.linear import fit_temperature, log_loss_N, softmax
-from headstart.heads.top import fresh_head
+from headstart.heads.linear import fit_temperature, fresh_head, log_loss_N, softmax
 from headstart.pipeline import Base
 from headstart.stages import climb as stage
 from headstart.stages.climb import Climbed, rows_of_folds, rung_of
@@ -43,6 +44,7 @@ from headstart.stages.sources import Opened
 from headstart.stages.trial import ALPHAS, Tried, ended
 
 pytestmark = pytest.mark.usefixtures("calm")
+AIM = one_label(("a", "b", "c"))
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +186,7 @@ def test_the_gain_that_decides_is_the_paired_one_of_the_judge(
     splits, d = base.divided.splits, base.divided
     expected = gain(
         step.tried.rung, base.probe.rungs[-1], rows_of_folds(splits, 2), base.probe.row_R, d.target_N, splits,
-        base.task.scoring,
+        d.aim,
     )  # fmt: skip
     assert (step.tried.gain, step.tried.error) == expected
     assert step.tried.accepted == (expected[0] > expected[1])
@@ -284,7 +286,7 @@ def favouring(start: str, alpha: float, share: float = 1.0) -> Callable[..., Tri
         batches: Any,
         held: Any,
         alphas: Sequence[float],
-        classes: int,
+        aim: Aim,
         folder: Path,
         watch: Any,
         keep: bool,
@@ -292,7 +294,7 @@ def favouring(start: str, alpha: float, share: float = 1.0) -> Callable[..., Tri
     ) -> Tried:
         assert not keep
         assert not by_pairs
-        right_HK = np.eye(classes)[batches.target_N[held]]
+        right_HK = np.eye(len(aim.outputs))[batches.target_N[held]]
         said = [right_HK if (start in folder.name and alpha == a) else 1 - right_HK for a in alphas]
         return Tried(np.stack(said), share)
 
@@ -488,7 +490,7 @@ def logits(settings: int, rows: int = 40, classes: int = 3) -> tuple[Any, Any]:
 
 def test_a_rung_has_a_temperature_of_each_candidate_in_its_logits_and_losses() -> None:
     raw_SRK, target_R = logits(3)
-    found = rung_of("a rung", ["a", "b", "c"], raw_SRK, target_R)
+    found = rung_of("a rung", ["a", "b", "c"], raw_SRK, target_R, AIM)
     assert (found.name, found.settings, found.seconds) == ("a rung", ("a", "b", "c"), 0.0)
     assert found.logits_SRK.dtype == np.float32
     for one, raw_RK, temperature, loss_R in zip(
@@ -502,7 +504,7 @@ def test_a_rung_has_a_temperature_of_each_candidate_in_its_logits_and_losses() -
 def test_candidates_that_differ_by_a_factor_are_alike_in_a_rung() -> None:
     """Otherwise the choice would go to whichever was surer, not to whichever was righter."""
     raw_SRK, target_R = logits(1)
-    found = rung_of("a rung", ["a", "b"], np.concatenate([raw_SRK, 30 * raw_SRK]), target_R)
+    found = rung_of("a rung", ["a", "b"], np.concatenate([raw_SRK, 30 * raw_SRK]), target_R, AIM)
     np.testing.assert_allclose(found.logits_SRK[0], found.logits_SRK[1], rtol=1e-3)
     assert found.temperatures[1] == pytest.approx(30 * found.temperatures[0], rel=1e-3)
     surer = [log_loss_N(raw_RK, target_R).mean() for raw_RK in (raw_SRK[0], 30 * raw_SRK[0])]

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from climb_samples import Around, ground
+from headstart.aims.label import one_label
 from headstart.errors import UsageError
 from headstart.metrics.interval import Measure
 from headstart.pipeline import Base
@@ -27,6 +28,7 @@ from headstart.stages.split import Index
 
 PLAN = ScratchPlan(16, 4, 4, (3e-4, 3e-3), False, 1.0, 1.0)
 RATE = 3e-3
+AIM = one_label(("a", "b", "c"))
 
 
 # -- counts
@@ -100,10 +102,10 @@ def clusters(spread: float) -> tuple[np.ndarray[Any, Any], Index]:
 def test_the_linear_head_is_fitted_on_these_rows_alone() -> None:
     x_ND, target_N = clusters(1.0)
     rows = np.arange(0, 90, 2)
-    head = linear(x_ND, target_N, 3, rows, 0)
+    head = linear(x_ND, target_N, AIM, rows, 0)
     spoilt_ND = x_ND.copy()
     spoilt_ND[1::2] = 1e6
-    np.testing.assert_array_equal(linear(spoilt_ND, target_N, 3, rows, 0).weight_DK, head.weight_DK)
+    np.testing.assert_array_equal(linear(spoilt_ND, target_N, AIM, rows, 0).weight_DK, head.weight_DK)
     assert (head.logits(x_ND[1::2]).argmax(1) == target_N[1::2]).mean() > 0.8
 
 
@@ -111,7 +113,7 @@ def test_the_strength_is_chosen_and_noise_wants_another_than_clear_clusters() ->
     norms = []
     for spread in (0.3, 30.0):
         x_ND, target_N = clusters(spread)
-        head = linear(x_ND / x_ND.std(), target_N, 3, np.arange(90), 0)
+        head = linear(x_ND / x_ND.std(), target_N, AIM, np.arange(90), 0)
         norms.append(float(np.linalg.norm(head.weight_DK)))
     assert norms[0] > 3 * norms[1]
 
@@ -146,7 +148,7 @@ def test_there_is_a_point_for_each_count_with_the_score_of_the_linear_head(base:
     splits = on.splits
     for point, each in zip(points, (2, 4, 500, None), strict=True):
         rows = some(splits.train, on.target_N, each, on.seed)
-        said = linear(base.x_ND, on.target_N, on.classes, rows, on.seed).logits(base.x_ND[splits.judged]).argmax(1)
+        said = linear(base.x_ND, on.target_N, on.aim, rows, on.seed).logits(base.x_ND[splits.judged]).argmax(1)
         assert isinstance(point.transfer, Measure)
         assert point.transfer.value == pytest.approx((said == on.target_N[splits.judged]).mean())
         assert point.transfer.low <= point.transfer.value <= point.transfer.high

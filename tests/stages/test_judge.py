@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.aims.aim import Aim
+from headstart.aims.label import one_label
+from headstart.aims.labels import many_labels
+from headstart.aims.number import standardising
 from headstart.heads.linear import LinearHead, log_loss_N
-from headstart.stages.judge import RungScore, Scores, Tried, corrected, gain, judge, ladder, paired
+from headstart.stages.judge import (
+    RungScore,
+    Scores,
+    Tried,
+    corrected,
+    gain,
+    judge,
+    ladder,
+    paired,
+    surprised_less,
+)
 from headstart.stages.probe import Probe, Rung, probe
 from headstart.stages.split import Index, Splits, split
-from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 
-SCORING = IMAGE_CLASSIFICATION.scoring
+AIM = one_label(("a", "b", "c"))
+SCORING = AIM.scoring
 Floats = NDArray[np.floating]
 
 
@@ -31,8 +47,8 @@ def with_test(y: Index, train: int) -> Splits:
 
 
 def judged(x: Floats, y: Index, splits: Splits, seed: int = 0) -> Scores:
-    found = probe(x, y, 3, splits, lambda: 0.0)
-    return judge(found, (), found.head, lambda rows: x[rows], y, splits, SCORING, seed)
+    found = probe(x, y, AIM, splits, lambda: 0.0)
+    return judge(found, (), found.head, lambda rows: x[rows], y, splits, AIM, seed)
 
 
 def rung(logits_SRK: NDArray[np.float64], target_R: Index, name: str = "a rung") -> Rung:
@@ -52,17 +68,17 @@ def saying(labels: ArrayLike, classes: int = 2) -> NDArray[np.float64]:
 def test_the_test_examples_are_asked_for_once_and_nothing_else() -> None:
     x, y = clusters(90)
     splits = with_test(y, 60)
-    found = probe(x, y, 3, splits, lambda: 0.0)
+    found = probe(x, y, AIM, splits, lambda: 0.0)
     asked: list[Index] = []
-    judge(found, (), found.head, lambda rows: (asked.append(rows), x[rows])[1], y, splits, SCORING, 0)
+    judge(found, (), found.head, lambda rows: (asked.append(rows), x[rows])[1], y, splits, AIM, 0)
     assert [rows.tolist() for rows in asked] == [list(range(60, 90))]
 
 
 def test_on_a_test_the_measures_are_those_of_the_shipped_head_on_it() -> None:
     x, y = clusters(90)
     splits = with_test(y, 60)
-    found = probe(x, y, 3, splits, lambda: 0.0)
-    scores = judge(found, (), found.head, lambda rows: x[rows], y, splits, SCORING, 0)
+    found = probe(x, y, AIM, splits, lambda: 0.0)
+    scores = judge(found, (), found.head, lambda rows: x[rows], y, splits, AIM, 0)
     logits = found.head.logits(x[60:])
     manual = SCORING.score(SCORING.read(logits, y[60:]), np.ones(30))
     assert {m.name: m.value for m in scores.measures} == pytest.approx(manual)
@@ -96,12 +112,12 @@ def test_the_guess_beside_a_test_names_the_commonest_training_class() -> None:
 def test_without_a_test_no_features_are_asked_for_and_each_example_has_one_row() -> None:
     x, y = clusters(60)
     splits = crossed(y)
-    found = probe(x, y, 3, splits, lambda: 0.0)
+    found = probe(x, y, AIM, splits, lambda: 0.0)
 
     def never(rows: Index) -> Floats:
         raise AssertionError("there is nothing to judge")
 
-    scores = judge(found, (), found.head, never, y, splits, SCORING, 0)
+    scores = judge(found, (), found.head, never, y, splits, AIM, 0)
     assert scores.how == "cross-validation"
     assert scores.rows.tolist() == list(range(60))
     assert scores.logits_NK.shape == (60, 3)
@@ -110,8 +126,8 @@ def test_without_a_test_no_features_are_asked_for_and_each_example_has_one_row()
 def test_the_row_of_an_example_is_its_prediction_in_the_first_repeat() -> None:
     x, y = clusters(60)
     splits = crossed(y)
-    found = probe(x, y, 3, splits, lambda: 0.0)
-    scores = judge(found, (), found.head, lambda rows: x[rows], y, splits, SCORING, 0)
+    found = probe(x, y, AIM, splits, lambda: 0.0)
+    scores = judge(found, (), found.head, lambda rows: x[rows], y, splits, AIM, 0)
     first = {int(i): r for r, i in reversed(list(enumerate(found.row_R)))}
     for row, logits_K in zip(scores.rows, scores.logits_NK, strict=True):
         np.testing.assert_array_equal(logits_K, found.rungs[-1].chosen_RK[first[int(row)]])
@@ -225,27 +241,34 @@ def test_a_copy_of_what_a_choice_was_made_on_does_not_score_it() -> None:
 
 
 def test_the_paired_gain_and_its_error_are_those_of_the_textbook() -> None:
-    right, below = np.array([1, 1, 0, 1, 1, 1], bool), np.array([0, 1, 1, 0, 1, 0], bool)
+    right, below = np.array([1.0, 1, 0, 1, 1, 1]), np.array([0.0, 1, 1, 0, 1, 0])
     gain, error = paired(right, below, np.arange(6))
     difference = np.array([1, 0, -1, 1, 0, 1])
     assert gain == pytest.approx(1 / 3)
     assert error == pytest.approx(difference.std(ddof=1) / np.sqrt(6))
 
 
+def test_merits_need_not_be_right_or_wrong() -> None:
+    merit, below = np.array([0.9, 0.2, -3.0]), np.array([0.4, 0.5, 1.0])
+    gain, error = paired(merit, below, np.arange(3))
+    assert gain == pytest.approx((0.5 - 0.3 - 4) / 3)
+    assert error == pytest.approx(np.std([0.5, -0.3, -4], ddof=1) / np.sqrt(3))
+
+
 def test_repeats_and_copies_of_a_unit_count_as_one() -> None:
-    right, below = np.array([1, 1, 0, 1], bool), np.array([0, 1, 1, 1], bool)
+    right, below = np.array([1.0, 1, 0, 1]), np.array([0.0, 1, 1, 1])
     once = paired(right, below, np.arange(4))
     assert paired(np.tile(right, 3), np.tile(below, 3), np.tile(np.arange(4), 3)) == pytest.approx(once)
     assert paired(np.repeat(right, 2), np.repeat(below, 2), np.repeat([7, 3, 9, 1], 2)) == pytest.approx(once)
 
 
 def test_units_of_different_sizes_weigh_the_same() -> None:
-    gain, error = paired(np.array([1, 1, 1, 0], bool), np.array([0, 0, 0, 0], bool), np.array([5, 5, 5, 8]))
+    gain, error = paired(np.array([1.0, 1, 1, 0]), np.zeros(4), np.array([5, 5, 5, 8]))
     assert (gain, error) == (0.5, pytest.approx(0.5))
 
 
 def test_a_single_unit_proves_nothing() -> None:
-    assert paired(np.array([True, True]), np.array([False, False]), np.array([0, 0])) == (1.0, float("inf"))
+    assert paired(np.ones(2), np.zeros(2), np.array([0, 0])) == (1.0, float("inf"))
 
 
 def probed(*rungs: Rung) -> Probe:
@@ -283,7 +306,7 @@ def test_a_gain_within_one_standard_error_is_not_called_better() -> None:
 def test_a_rung_is_told_by_its_name_its_chosen_setting_and_its_score_where_choices_were_made() -> None:
     x, y = clusters(90)
     splits = with_test(y, 60)
-    found = probe(x, y, 3, splits, lambda: 0.0)
+    found = probe(x, y, AIM, splits, lambda: 0.0)
     for told, made in zip(ladder(found, (), y, splits, SCORING, 0), found.rungs, strict=True):
         right = made.chosen_RK.argmax(1) == y[found.row_R]
         assert (told.name, told.setting, told.seconds) == (made.name, made.settings[made.best], made.seconds)
@@ -352,7 +375,7 @@ def test_the_shipped_rung_is_found() -> None:
     tried = (Tried(rung(saying(wrong(4)), y, "deep"), 0.1, 0.01, True, ""),)
     head = LinearHead(np.zeros(2), np.ones(2), np.eye(2), np.zeros(2))
     for given, expected in (((), "linear head"), (tried, "deep")):
-        scores = judge(below, given, head, lambda rows: x[rows], y, crossed(y), SCORING, 0)
+        scores = judge(below, given, head, lambda rows: x[rows], y, crossed(y), AIM, 0)
         assert scores.shipped.name == expected
         assert scores.headline.value == pytest.approx({"linear head": 0.75, "deep": 0.9}[expected], abs=0.02)
 
@@ -363,7 +386,7 @@ def test_without_a_test_the_shipped_rung_is_scored_on_the_folds_that_it_was_trie
     beaten = rung(saying(wrong(40)), Y, "deeper")
     passed = rung(saying(wrong(6)), Y, "shallow")
     tried = (Tried(passed, 0.1, 0.01, True, ""), Tried(deep, 0.1, 0.01, True, ""), Tried(beaten, -0.1, 0.01, False, ""))
-    scores = judge(below, tried, None, None, Y, crossed(Y), SCORING, 0)  # type: ignore[arg-type]
+    scores = judge(below, tried, None, None, Y, crossed(Y), AIM, 0)  # type: ignore[arg-type]
     assert scores.rows.tolist() == list(range(16))
     np.testing.assert_array_equal(scores.logits_NK, deep.chosen_RK)
     assert scores.headline.value == pytest.approx(12 / 16, abs=0.02)
@@ -373,11 +396,11 @@ def test_without_a_test_the_shipped_rung_is_scored_on_the_folds_that_it_was_trie
 def test_on_a_test_the_shipped_head_is_judged_with_the_features_of_its_own_network() -> None:
     x, y = clusters(90)
     splits = with_test(y, 60)
-    found = probe(x, y, 3, splits, lambda: 0.0)
+    found = probe(x, y, AIM, splits, lambda: 0.0)
     rng = np.random.default_rng(3)
     head = LinearHead(np.zeros(5), np.ones(5), rng.normal(size=(5, 3)), np.zeros(3), 2.0)
     other = rng.normal(size=(90, 5))
-    scores = judge(found, (), head, lambda rows: other[rows], y, splits, SCORING, 0)
+    scores = judge(found, (), head, lambda rows: other[rows], y, splits, AIM, 0)
     np.testing.assert_array_equal(scores.logits_NK, head.logits(other[60:]))
     assert scores.headline.value == pytest.approx((scores.logits_NK.argmax(1) == y[60:]).mean())
 
@@ -387,7 +410,7 @@ def test_on_a_test_the_shipped_head_is_judged_with_the_features_of_its_own_netwo
 
 def gained(one: Rung, below: Rung, fold_R: Index, row_R: Index | None = None, y: Index = Y) -> tuple[float, float]:
     rows = np.arange(len(fold_R)) if row_R is None else row_R
-    return gain(one, below, fold_R, rows, y, crossed(y), SCORING)
+    return gain(one, below, fold_R, rows, y, crossed(y), AIM)
 
 
 FOLDS = np.arange(40) // 8
@@ -437,5 +460,76 @@ def test_copies_do_not_make_a_gain_more_certain() -> None:
     y, row = np.repeat(Y, 2), np.repeat(np.arange(40), 2)
     splits = crossed(y, row)
     one, below = rung(saying(wrong(4)[row]), y), rung(saying(wrong(10)[row]), y)
-    found = gain(one, below, np.repeat(FOLDS, 2), np.arange(80), y, splits, SCORING)
+    found = gain(one, below, np.repeat(FOLDS, 2), np.arange(80), y, splits, AIM)
     assert found == pytest.approx(gained(rung(saying(wrong(4)), Y), rung(saying(wrong(10)), Y), FOLDS))
+
+
+# -- surprise
+
+
+def test_of_two_rungs_that_get_the_same_right_the_one_that_is_less_surely_wrong_surprises_less() -> None:
+    calm, loud = rung(saying(wrong(10)), Y), rung(10 * saying(wrong(10)), Y)
+    for one, other, expected in ((calm, loud, True), (loud, calm, False), (calm, calm, False)):
+        assert surprised_less(one, other, FOLDS, np.arange(40), Y, AIM) is expected
+
+
+def test_surprise_is_compared_on_what_both_saw() -> None:
+    few = rung(saying(wrong(0)[:16]), Y[:16])
+    assert surprised_less(few, rung(saying(wrong(16)), Y), FOLDS, np.arange(40), Y, AIM)
+    assert not surprised_less(rung(saying(wrong(16)), Y), few, FOLDS, np.arange(40), Y, AIM)
+
+
+# -- other aims
+
+
+def of_tags() -> tuple[NDArray[np.float32], NDArray[np.float64], Aim]:
+    x, y = clusters(90)
+    return x, np.stack([y == 0, y != 1, y == 2], 1).astype(float), many_labels(("a", "b", "c"))
+
+
+def of_numbers() -> tuple[NDArray[np.float32], NDArray[np.float64], Aim]:
+    x, y = clusters(90)
+    values = (50.0 + 10 * y).tolist()
+    aim = standardising(values[:60])
+    return x, aim.encode(values), aim
+
+
+@pytest.mark.parametrize("made", [of_tags, of_numbers])
+@pytest.mark.parametrize("how", ["test", "cross-validation"])
+def test_every_aim_is_judged_by_its_own_measures_on_what_no_choice_was_made_on(made: Any, how: str) -> None:
+    x, truth_N, aim = made()
+    stratum_N = aim.strata(truth_N)
+    splits = with_test(stratum_N, 60) if how == "test" else crossed(stratum_N)
+    found = probe(x, truth_N, aim, splits, lambda: 0.0)
+    scores = judge(found, (), found.head, lambda rows: x[rows], truth_N, splits, aim, 0)
+    assert scores.how == how
+    assert [m.name for m in scores.measures] == list(aim.scoring.explained)
+    assert all(m.low <= m.value <= m.high for m in scores.measures)
+    assert scores.rungs[0].name == aim.scoring.naive
+    assert scores.headline.low > scores.guess.value
+    assert [np.isnan(r.gain) for r in scores.rungs] == [True, False, False]
+    assert scores.rungs[1].better, "neighbours know more than who has not looked"
+    manual = aim.scoring.score(aim.scoring.read(scores.logits_NK, truth_N[scores.rows]), np.ones(len(scores.rows)))
+    if how == "test":
+        assert {m.name: m.value for m in scores.measures} == pytest.approx(manual)
+        blind_NK = np.tile(aim.guess(truth_N[:60]), (30, 1))
+        blind = aim.scoring.score(aim.scoring.read(blind_NK, truth_N[60:]), np.ones(30))
+        assert scores.guess.value == pytest.approx(blind[scores.guess.name])
+    assert scores.headline.value == pytest.approx(manual[scores.headline.name], abs=0.1)
+
+
+@pytest.mark.parametrize("made", [of_tags, of_numbers])
+def test_the_gain_of_a_rung_is_by_the_merits_of_its_aim(made: Any) -> None:
+    _, truth_N, aim = made()
+    rng = np.random.default_rng(0)
+    columns_NK = truth_N[:, None] if truth_N.ndim == 1 else 4 * truth_N - 2
+    rungs = []
+    for noise in (0.3, 2.0):
+        logits_NK = columns_NK + noise * rng.normal(size=columns_NK.shape)
+        loss_SR = aim.loss_N(logits_NK, truth_N)[None]
+        rungs.append(Rung("r", ("s",), logits_NK[None].astype(np.float32), loss_SR, (1.0,), 0.0))
+    stratum_N = aim.strata(truth_N)
+    found = gain(*rungs, np.arange(90) // 18, np.arange(90), truth_N, crossed(stratum_N), aim)
+    one, below = (aim.scoring.read(r.chosen_RK, truth_N).merit_N for r in rungs)
+    assert found == pytest.approx(((one - below).mean(), (one - below).std(ddof=1) / np.sqrt(90)))
+    assert found[0] > found[1] > 0

@@ -11,8 +11,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from climb_samples import YES, Around, assert_same_climb, climbed, places, rung
+from climb_samples import NO, YES, Around, assert_same_climb, climbed, places, rung
 from headstart.pipeline import Base
+from headstart.stages import climb as stage
 from headstart.stages.levels import PAIRS
 from headstart.stages.pairs import FEW, STEPS, fit_head, pair_loss
 from headstart.stages.plan import Speed, plan
@@ -85,6 +86,18 @@ def test_a_rung_by_pairs_is_killed_and_goes_on_with_the_same_bits(base: Base, tm
     assert step.tried.rung.name == f"layers {last} by pairs"
     head = base.probe.head
     assert not np.array_equal(whole.head.weight_DK, head.weight_DK)
+
+
+@pytest.mark.parametrize("less", [True, False])
+def test_a_rung_by_pairs_is_taken_where_it_surprises_less_whatever_its_gain(
+    less: bool, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of so few labels the standard error of an accuracy is as large as any gain."""
+    monkeypatch.setattr(stage, "gain", lambda *_: NO if less else YES)
+    monkeypatch.setattr(stage, "surprised_less", lambda *_: less)
+    [step] = climbed(base, tmp_path, [rung(places(base.encoder.backbone)[0], starts=(PAIRS,))]).steps
+    assert step.tried.accepted is less
+    assert (step.tried.gain, step.tried.error) == (NO if less else YES)
 
 
 def test_pairs_beside_other_starts_are_no_plan() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from headstart.aims.label import one_label
 from headstart.data.examples import Part
 from headstart.heads import logistic, neighbours, ridge
 from headstart.heads.linear import log_loss_N
@@ -34,7 +35,7 @@ def ticks() -> Callable[[], float]:
 
 
 def probed(x: Features, y: Index, splits: Splits, classes: int = 3) -> Probe:
-    return probe(x, y, classes, splits, ticks())
+    return probe(x, y, one_label(tuple("abcdef"[:classes])), splits, ticks())
 
 
 def crossed(y: Index, seed: int = 0) -> Splits:
@@ -157,7 +158,9 @@ def test_the_ridge_candidates_are_the_grid_in_its_order_each_fitted_on_its_fold(
     found = probed(x, y, splits)
     assert found.rungs[LINEAR].settings == tuple(f"penalty={p:g}" for p in ridge.GRID)
     for s, penalty in enumerate(ridge.GRID):
-        heads = [ridge.fit_ridge(ridge.accumulate([(x[f], y[f])], 8, 3), [penalty])[0] for f, _ in splits.folds]
+        heads = [
+            ridge.fit_ridge(ridge.accumulate([(x[f], np.eye(3)[y[f]])], 8, 3), [penalty])[0] for f, _ in splits.folds
+        ]
         slow = [head.logits(x[held]) for head, (_, held) in zip(heads, splits.folds, strict=True)]
         np.testing.assert_allclose(raw(found, LINEAR)[s], np.concatenate(slow), atol=1e-5)
 
@@ -170,7 +173,7 @@ def test_ridge_folds_leave_out_no_more_than_they_hold(monkeypatch: pytest.Monkey
     splits = crossed(y)
     found = probed(x, y, splits)
     fit, held = splits.folds[0]
-    slow = ridge.fit_ridge(ridge.accumulate([(x[fit], y[fit])], 4, 3), ridge.GRID)[0].logits(x[held])
+    slow = ridge.fit_ridge(ridge.accumulate([(x[fit], np.eye(3)[y[fit]])], 4, 3), ridge.GRID)[0].logits(x[held])
     np.testing.assert_allclose(raw(found, LINEAR)[0, : len(held)], slow, atol=1e-5)
     assert slow[:, 2].any(), "the class is known"
 
@@ -261,7 +264,7 @@ def test_the_closed_form_head_is_a_refit_too(monkeypatch: pytest.MonkeyPatch) ->
     splits = given_parts(y, 40, 20)
     found = probed(x, y, splits)
     chosen = ridge.GRID[found.rungs[LINEAR].best]
-    [manual] = ridge.fit_ridge(ridge.accumulate([(x[:60], y[:60])], 8, 3), [chosen])
+    [manual] = ridge.fit_ridge(ridge.accumulate([(x[:60], np.eye(3)[y[:60]])], 8, 3), [chosen])
     np.testing.assert_allclose(found.head.weight_DK, manual.weight_DK, atol=1e-9)
     assert found.head.temperature == found.rungs[LINEAR].temperatures[found.rungs[LINEAR].best]
     assert found.solver.startswith("closed-form ridge")
@@ -423,7 +426,7 @@ def test_on_clear_classes_the_closed_form_is_as_accurate_as_logistic_regression(
 def test_rungs_come_cheapest_first_each_with_its_seconds_and_its_step_of_progress() -> None:
     x, y = clusters(30, 4, 3)
     steps: list[int] = []
-    found = probe(x, y, 3, crossed(y), ticks(), steps.append)
+    found = probe(x, y, one_label(("a", "b", "c")), crossed(y), ticks(), steps.append)
     assert [rung.name for rung in found.rungs] == ["majority guess", "nearest neighbours", "linear head"]
     assert [rung.seconds for rung in found.rungs] == [1.0, 1.0, 1.0]
     assert steps == [1, 1, 1]

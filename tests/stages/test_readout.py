@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from headstart.aims.label import one_label
 from headstart.backbones.backbone import Readout
 from headstart.stages.probe import Probe, closed_form_loss, probe
 from headstart.stages.readout import best_readout, first_columns
@@ -18,6 +19,7 @@ from headstart.stages.split import Index, split
 Features = NDArray[np.float32]
 WIDTH, CLASSES = 5, 3
 TARGET_N: Index = np.arange(48) % CLASSES
+AIM = one_label(("a", "b", "c"))
 
 
 def never() -> Any:
@@ -47,7 +49,7 @@ def ticks() -> Callable[[], float]:
 
 def probing(x_ND: Features) -> Probe:
     assert x_ND.flags.c_contiguous
-    return probe(x_ND, TARGET_N, CLASSES, split([""] * 48, TARGET_N, np.arange(48), 0), ticks())
+    return probe(x_ND, TARGET_N, AIM, split([""] * 48, TARGET_N, np.arange(48), 0), ticks())
 
 
 @pytest.mark.parametrize(("spreads", "best"), [((0.2, 3, 3), 0), ((3, 0.2, 3), 1), ((3, 3, 0.2), 2)])
@@ -114,7 +116,7 @@ def test_where_probing_each_would_take_long_a_closed_form_chooses_and_only_the_b
         return probing(given_ND)
 
     found, taken_ND, chosen = best_readout(
-        x_ND, WAYS, once, lambda given_ND: closed_form_loss(given_ND, TARGET_N, CLASSES, splits)
+        x_ND, WAYS, once, lambda given_ND: closed_form_loss(given_ND, TARGET_N, AIM, splits)
     )
     assert chosen is WAYS[1]
     assert len(probed) == 1

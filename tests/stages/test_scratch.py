@@ -15,9 +15,9 @@ from torch import nn
 
 import training_samples as samples
 from climb_samples import Around, ground
+from headstart.aims.label import one_label
 from headstart.checkpoints import read
-from headstart.heads.linear import log_loss_N
-from headstart.heads.top import plain_head
+from headstart.heads.linear import log_loss_N, plain_head
 from headstart.metrics.interval import LEVEL, RESAMPLES, Measure, resamples
 from headstart.metrics.labels import Labelled, scores
 from headstart.pipeline import Base
@@ -40,7 +40,6 @@ from headstart.stages.sources import inputs
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import begun, logits_of
 from headstart.stages.tune import Recipe, tune
-from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 
 PLAN = ScratchPlan(20, 12, 4, (1e-6, 3e-3), False, 1.0, 1.0)
 
@@ -165,7 +164,7 @@ def test_all_of_a_random_network_is_trained_statistics_too(setting: Setting) -> 
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(parameter.requires_grad for parameter in setting.ground.encoder.backbone.trunk.parameters())
-    head = plain_head(setting.ground.encoder.backbone.dim, setting.ground.classes, 0)
+    head = plain_head(setting.ground.encoder.backbone.dim, setting.ground.outputs, 0)
     np.testing.assert_array_equal(model.head().weight_DK, head.weight_DK.astype(np.float32))
     assert not model.low
     assert random_model(setting.ground, True).low
@@ -252,7 +251,7 @@ def test_what_is_judged_is_the_average_of_the_weights(trained: tuple[Setting, Sc
     setting, made = trained
     batches = Batches(setting.source.source, setting.fit, setting.ground.target_N, PLAN.batch, 0)
     recipe = Recipe(PLAN.steps, made.rate, seed=0, decay=DECAY)
-    _, alone = begun(random_model(setting.ground, False), recipe, batches, setting.ground.classes)
+    _, alone = begun(random_model(setting.ground, False), recipe, batches, setting.ground.aim)
     assert len(list(tune(alone, batches))) == PLAN.steps
     assert "linear.weight" in differing(alone.followed, alone.average)
     alone.use(alone.average)
@@ -299,7 +298,7 @@ def test_out_of_time_within_the_trials_there_still_is_something_to_judge(base: B
 
 # -- what pretraining is worth
 
-SCORING = IMAGE_CLASSIFICATION.scoring
+SCORING = one_label(("a", "b", "c")).scoring
 
 
 def both(examples: int = 24, classes: int = 3) -> tuple[NDArray[Any], NDArray[Any], Index, Index]:
@@ -369,7 +368,7 @@ def test_the_sentence_says_what_the_interval_allows(gain: tuple[float, float, fl
     assert said.startswith(begins)
     for fact in (
         "trained for 71 s where the transfer run took 61 s",
-        "70.0% of the same 120 pictures",
+        "70.0% of accuracy on the same 120 pictures",
         "against 90.0%",
     ):
         assert fact in said

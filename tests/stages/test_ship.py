@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import tiny
 from headstart import predictor
+from headstart.aims.label import one_label
 from headstart.backbones.backbone import Backbone, Saved
 from headstart.backbones.images import open_image_backbone
 from headstart.encoder import Encoder
@@ -47,7 +48,7 @@ def model(network: Path, seed: int = 0) -> Model:
     head = LinearHead(
         rng.normal(size=dim), rng.uniform(0.5, 2, dim), rng.normal(size=(dim, 3)), rng.normal(size=3), 1.7
     )
-    return Model(backbone(network), head, LABELS, RECORDED)
+    return Model(backbone(network), head, one_label(LABELS), RECORDED)
 
 
 def others(saved: Saved) -> Mapping[str, bytes]:

@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from climb_samples import Ticks, depths_of, network_folder
+from headstart.aims.label import one_label
+from headstart.aims.labels import many_labels
+from headstart.aims.number import a_number
 from headstart.backbones import lora
 from headstart.backbones.backbone import weights_digest
 from headstart.backbones.images import open_image_backbone
 from headstart.encoder import Encoder
 from headstart.errors import BackboneError
+from headstart.heads.linear import plain_head
 from headstart.stages import speed as stage
 from headstart.stages.plan import BATCH, Speed
-from headstart.stages.speed import HOPELESS, LORA_RANK, precisions, speeds, step_seconds
+from headstart.stages.speed import HOPELESS, LORA_RANK, Learned, precisions, speeds, step_seconds
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 from tiny import png, texture
 
@@ -49,8 +53,14 @@ def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "precisions", lambda _: (False,))
 
 
+def learned(features: int) -> Learned:
+    """Two classes, and a head on so many features."""
+    return Learned(np.arange(4) % 2, one_label(("a", "b")), plain_head(features, 2, 0))
+
+
 def measured(encoder: Encoder, examples: int = 10, left: float = 1e9, clock: Any = None) -> list[Speed]:
-    return list(speeds(encoder, CONTENTS, examples, left, "cpu", clock or Ticks()))
+    taught = learned(encoder.backbone.dim)
+    return list(speeds(encoder, CONTENTS, taught, examples, left, "cpu", clock or Ticks()))
 
 
 @pytest.fixture
@@ -71,7 +81,7 @@ def stepping(monkeypatch: pytest.MonkeyPatch, seconds: Sequence[float]) -> list[
     """Let the steps of each measurement take so many seconds; returns the precisions asked for."""
     each, asked = iter(seconds), list[bool]()
 
-    def step(body: nn.Module, x_B: Any, low: bool, *_: Any) -> float:
+    def step(body: nn.Module, x_B: Any, taught: Learned, low: bool, *_: Any) -> float:
         asked.append(low)
         return next(each)
 
@@ -229,7 +239,7 @@ def test_bfloat16_is_tried_where_the_hardware_computes_in_it(
 
 
 class Slow(nn.Module):
-    """A network with all that a step could change, and a clock that it moves: its first runs are slow."""
+    """A network with all that a step could change, and a clock that it moves: its first run is slow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -238,7 +248,7 @@ class Slow(nn.Module):
 
     def forward(self, x_ND: Tensor) -> Tensor:
         self.runs += 1
-        self.now += 5.0 if self.runs == 3 else 100.0
+        self.now += 5.0 if self.runs == 2 else 100.0
         out_ND: Tensor = self.layers(x_ND)
         return out_ND
 
@@ -256,8 +266,8 @@ X_B = np.random.default_rng(0).normal(size=(8, 6))
 def test_a_step_is_timed_once_it_is_warm_and_changes_no_weight(low: bool, dtype: Any) -> None:
     body = slow()
     before = weights_digest(body)
-    assert step_seconds(body, X_B.astype(dtype), low, "cpu", lambda: body.now) == 5.0
-    assert body.runs == 3
+    assert step_seconds(body, X_B.astype(dtype), learned(4), low, "cpu", lambda: body.now) == 5.0
+    assert body.runs == 2
     assert weights_digest(body) == before
 
 
@@ -265,7 +275,7 @@ def test_a_step_that_is_timed_is_a_whole_one() -> None:
     """At any rate but 0 it would have moved every weight."""
     body = slow()
     before = {name: p.detach().clone() for name, p in body.named_parameters()}
-    step_seconds(body, X_B.astype(np.float32), False, "cpu", lambda: body.now, rate=0.1)
+    step_seconds(body, X_B.astype(np.float32), learned(4), False, "cpu", lambda: body.now, rate=0.1)
     assert {name for name, p in body.named_parameters() if torch.equal(p, before[name])} == set()
 
 
@@ -282,11 +292,27 @@ def test_pixels_are_given_to_a_network_as_they_are() -> None:
             out_ND: Tensor = self.layer(x_ND.float())
             return out_ND
 
-    step_seconds(Pixels(), np.arange(48, dtype=np.uint8).reshape(8, 6), False, "cpu", Ticks())
+    step_seconds(Pixels(), np.arange(48, dtype=np.uint8).reshape(8, 6), learned(4), False, "cpu", Ticks())
     assert set(given) == {torch.uint8}
+
+
+@pytest.mark.parametrize(
+    "taught",
+    [
+        Learned(np.eye(3)[[0, 1]], many_labels(("a", "b", "c")), plain_head(4, 3, 0)),
+        Learned(np.array([0.5, -1.0]), a_number(), plain_head(4, 1, 0)),
+    ],
+    ids=["tags", "numbers"],
+)
+def test_a_step_teaches_whatever_is_to_be_said(taught: Learned) -> None:
+    body = slow()
+    before = {name: p.detach().clone() for name, p in body.named_parameters()}
+    step_seconds(body, X_B.astype(np.float32), taught, False, "cpu", lambda: body.now, rate=0.1)
+    assert {name for name, p in body.named_parameters() if torch.equal(p, before[name])} == set()
 
 
 def test_speeds_need_no_more_examples_than_there_are(made: Callable[[str], Encoder]) -> None:
     """A batch is filled up by taking them again."""
-    [first, *_] = speeds(made("test_resnet"), CONTENTS[:1], 1, 1e9, "cpu", Ticks())
+    encoder = made("test_resnet")
+    [first, *_] = speeds(encoder, CONTENTS[:1], learned(encoder.backbone.dim), 1, 1e9, "cpu", Ticks())
     assert first.below == pytest.approx(1 / THREADS + 1)

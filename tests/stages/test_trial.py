@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from headstart import checkpoints
+from headstart.aims.label import class_weights
 from headstart.heads.linear import log_loss_N
 from headstart.heads.top import Top
 from headstart.stages import trial as stage
@@ -29,13 +30,13 @@ from headstart.stages.trial import (
     attempt,
     begun,
     between,
-    class_weights,
     logits_of,
     model_at,
     ran,
 )
 from headstart.stages.tune import Recipe, Row, Tensors, tune
 from training_samples import (
+    AIM,
     CLASSES,
     EXAMPLES,
     TARGET_N,
@@ -88,12 +89,12 @@ def tried(
     alphas: tuple[float, ...] = ALPHAS,
 ) -> Tried:
     around, model = around or Around(), model or top(lively())
-    return attempt(model, recipe, fitted(source), HELD, alphas, CLASSES, folder, around.watch)
+    return attempt(model, recipe, fitted(source), HELD, alphas, AIM, folder, around.watch)
 
 
 def trained(model: Top, recipe: Recipe = RECIPE) -> tuple[Tensors, Tensors]:
     """Where a training starts, and where its average ends, by the loop alone."""
-    start, training = begun(model, recipe, fitted(), CLASSES)
+    start, training = begun(model, recipe, fitted(), AIM)
     for _ in tune(training, fitted()):
         pass
     return start, training.average
@@ -205,7 +206,7 @@ def test_training_that_makes_held_examples_no_likelier_is_stopped_early(tmp_path
     around, recipe = Around(), Recipe(steps=200, rate=0.1, average=0.5)
     noise = replace(fitted(), target_N=np.random.default_rng(0).integers(0, CLASSES, EXAMPLES))
     model = top(filled(deep(16, 1)))
-    found = attempt(model, recipe, noise, HELD, (1.0,), CLASSES, tmp_path / "a", around.watch)
+    found = attempt(model, recipe, noise, HELD, (1.0,), AIM, tmp_path / "a", around.watch)
     assert len(around.rows) % noise.in_epoch == 0
     assert found.share == len(around.rows) / 200 < 0.6
     assert around.moved == 200, "the bar ends at its end"
@@ -224,7 +225,7 @@ def test_early_stopping_looks_at_the_average_and_leaves_the_weights_that_are_tra
 
     monkeypatch.setattr(stage, "logits_of", noted)
     tried(tmp_path / "a", alphas=(1.0,))
-    _, alone = begun(top(lively()), RECIPE, fitted(), CLASSES)
+    _, alone = begun(top(lively()), RECIPE, fitted(), AIM)
     averages = [alone.average["linear.weight"].clone() for row in tune(alone, fitted()) if row.step % 5 == 0]
     averages.append(alone.average["linear.weight"])  # the candidate
     assert fitted().in_epoch == 5
@@ -250,18 +251,19 @@ def test_a_log_is_told_the_folder_s_name_with_each_row(tmp_path: Path) -> None:
 
 def test_rare_classes_weigh_more_in_the_loss(tmp_path: Path) -> None:
     rows = np.r_[FIT[TARGET_N[FIT] == 0], FIT[TARGET_N[FIT] == 1], FIT[TARGET_N[FIT] == 2][:3]]
-    _, training = begun(top(), RECIPE, replace(fitted(), rows=rows), CLASSES)
-    expected = class_weights(TARGET_N[rows], CLASSES)
-    assert expected is not None
+    _, training = begun(top(), RECIPE, replace(fitted(), rows=rows), AIM)
+    weight_K = class_weights(TARGET_N[rows], CLASSES)
+    assert weight_K is not None
+    expected = torch.tensor(weight_K, dtype=torch.float32)
     logits_BK, target_B = torch.randn(9, CLASSES, generator=torch.Generator().manual_seed(0)), torch.arange(9) % CLASSES
 
     def given(_: object) -> torch.Tensor:
         return logits_BK
 
-    weighted, plain = (F.cross_entropy(logits_BK, target_B, weight_K) for weight_K in (expected, None))
+    weighted, plain = (F.cross_entropy(logits_BK, target_B, each) for each in (expected, None))
     assert torch.equal(training.loss(given, torch.empty(0), target_B), weighted)
     assert not torch.equal(weighted, plain)
-    balanced = begun(top(), RECIPE, fitted(), CLASSES)[1]
+    balanced = begun(top(), RECIPE, fitted(), AIM)[1]
     assert torch.equal(balanced.loss(given, torch.empty(0), target_B), plain)
 
 
@@ -274,7 +276,7 @@ def test_a_training_can_be_stopped_at_a_step_and_is_stopped_there_after_a_resume
     monkeypatch.setattr("headstart.stages.loops.CHECKPOINT_SECONDS", 2.0)
 
     def stopped(folder: Path, around: Around) -> dict[str, Any]:
-        _, training = begun(top(lively()), RECIPE, fitted(), CLASSES)
+        _, training = begun(top(lively()), RECIPE, fitted(), AIM)
         ran(training, fitted(), folder, around.watch, stop=14)
         assert training.step == 14
         return training.average
@@ -328,36 +330,8 @@ def test_logits_that_are_not_finite_say_nothing() -> None:
 def test_training_goes_on_after_logits_were_made() -> None:
     model = top(lively())
     logits_of(model, fitted().source, HELD, "cpu")
-    _, training = begun(model, RECIPE, fitted(), CLASSES)
+    _, training = begun(model, RECIPE, fitted(), AIM)
     assert math.isfinite(next(tune(training, fitted())).loss)
-
-
-# -- class weights
-
-
-def classes_of(*counts: int) -> Index:
-    return np.repeat(np.arange(len(counts)), counts)
-
-
-@pytest.mark.parametrize("counts", [(10, 10), (29, 10), (10, 29, 15), (1, 1), (2, 1)])
-def test_classes_that_differ_by_less_than_three_times_weigh_the_same(counts: tuple[int, ...]) -> None:
-    assert class_weights(classes_of(*counts), len(counts)) is None
-
-
-@pytest.mark.parametrize("counts", [(30, 10), (100, 1), (5, 40, 200)])
-def test_from_three_times_on_the_rarer_weigh_more_by_the_root_of_their_share(counts: tuple[int, ...]) -> None:
-    weight_K = class_weights(classes_of(*counts), len(counts))
-    assert weight_K is not None
-    assert weight_K.dtype == torch.float32
-    count_K = np.array(counts)
-    np.testing.assert_allclose(weight_K / weight_K[0], np.sqrt(count_K[0] / count_K), rtol=1e-6)
-    assert float((weight_K.double().numpy() * count_K).sum()) == pytest.approx(sum(counts)), "an example weighs 1"
-
-
-def test_a_class_without_examples_has_a_finite_weight() -> None:
-    weight_K = class_weights(classes_of(8, 8), 3)
-    assert weight_K is not None
-    assert bool(weight_K.isfinite().all())
 
 
 # -- between
@@ -398,7 +372,7 @@ def test_a_model_in_low_precision_keeps_its_weights_and_its_logits_in_full() -> 
     assert low(x_B).dtype == torch.float32
     difference = (full(x_B) - low(x_B)).abs().max().item()
     assert 0 < difference < 0.1
-    rows = list(tune(begun(low, RECIPE, fitted(), CLASSES)[1], fitted()))
+    rows = list(tune(begun(low, RECIPE, fitted(), AIM)[1], fitted()))
     assert np.mean([row.loss for row in rows[-5:]]) < np.mean([row.loss for row in rows[:5]])
 
 
@@ -406,4 +380,4 @@ def test_halves_from_the_cache_are_trained_on_as_floats() -> None:
     one = Views([stored(examples(dtype=np.float16))], 0)
     found = logits_of(top(), one, HELD, "cpu")
     np.testing.assert_allclose(found, logits_of(top(), fitted().source, HELD, "cpu"), atol=0.02)
-    assert math.isfinite(next(tune(begun(top(), RECIPE, fitted(one), CLASSES)[1], fitted(one))).loss)
+    assert math.isfinite(next(tune(begun(top(), RECIPE, fitted(one), AIM)[1], fitted(one))).loss)

@@ -51,7 +51,7 @@ def a_number(mean: float = 0.0, scale: float = 1.0) -> Aim:
         training=_training,
         probabilities=lambda said_N1: np.asarray(said_N1, np.float64),
         outward=partial(_outward, mean, scale),
-        said=lambda value_1: Said(f"{value_1[0]:.6g}", value=float(value_1[0])),
+        said=lambda value_1: Said(f"{value_1[0]:.10g}", value=float(value_1[0])),
         scoring=scoring,
         problem="regression",
         plain=lambda backbone, seed: plain_head(backbone.dim, 1, seed),

@@ -166,7 +166,7 @@ def _targets(split: Any, label: str) -> list[str]:
     feature = split.features[label]
     inner = getattr(getattr(feature, "feature", None), "names", None)
     if inner:
-        return [as_text([inner[v] for v in each] if each is not None else None) for each in values]
+        return [as_text(None if each is None else [inner[v] for v in each if v >= 0]) for each in values]
     names = getattr(feature, "names", None)
     if names is None:
         return [as_text(v) for v in values]

@@ -169,7 +169,7 @@ def _read_parquet(path: Path, _: object = None) -> Rows:
         columns = {name: _values(file, leaf) for name, leaf in _readable(file, pictures).items()}
     except pa.ArrowException as error:
         raise DataError(f"The table {path.name} is damaged, or no Parquet file.", found=str(error)) from error
-    names = {name: class_names(features.get(name)) for name in columns}
+    names = {name: class_names(_inner(features.get(name))) for name in columns}
     columns |= {name: _labels(columns[name], said) for name, said in names.items() if said}
     labelled = tuple(name for name, said in names.items() if said)
     return Rows(path, columns, "Parquet table", pictures, labelled, file.metadata.num_rows)
@@ -193,9 +193,20 @@ def class_names(feature: object) -> list[str]:
 
 
 def _labels(values: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Replace class numbers by names; a number without a name, as -1, is no label."""
+    """Replace class numbers by names, in lists too; a number without a name, as -1, is no label."""
     known = {str(i): name for i, name in enumerate(names)}
-    return [known.get(value, "") for value in values]
+    return [_named(value, known) for value in values]
+
+
+def _named(value: str, known: Mapping[str, str]) -> str:
+    if not value.startswith("["):
+        return known.get(value, "")
+    return as_text([known[str(i)] for i in json.loads(value) if str(i) in known])
+
+
+def _inner(feature: object) -> object:
+    """Return the type of what a column holds, of a list that of its members."""
+    return feature["feature"] if isinstance(feature, dict) and isinstance(feature.get("feature"), dict) else feature
 
 
 def _pictures(file: Any, features: Mapping[str, Any]) -> dict[str, str]:
@@ -231,19 +242,18 @@ def _readable(file: Any, pictures: Mapping[str, str]) -> dict[str, str]:
         if pa.types.is_struct(column.type):
             if column.type.get_field_index("path") >= 0:
                 out[f"{column.name}.path" if column.name in pictures else column.name] = f"{column.name}.path"
-        elif _is_list(column.type) and rank(column.name, LABEL_NAMES) < len(LABEL_NAMES):
-            out[column.name] = f"{column.name}.list.element"
-        elif column.name not in pictures and not pa.types.is_nested(column.type):
+        elif _is_label_list(column) or (column.name not in pictures and not pa.types.is_nested(column.type)):
             out[column.name] = column.name
     return out
 
 
-def _is_list(kind: Any) -> bool:
-    """Whether an Arrow type is that of lists of words or numbers."""
+def _is_label_list(column: Any) -> bool:
+    """Whether a column is called as labels are and holds lists of words or numbers."""
     import pyarrow as pa
 
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    return lists and not pa.types.is_nested(kind.value_type)
+    lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    known = rank(column.name, LABEL_NAMES) < len(LABEL_NAMES)
+    return lists and known and not pa.types.is_nested(column.type.value_type)
 
 
 def _values(file: Any, leaf: str) -> list[str]:

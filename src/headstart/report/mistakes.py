@@ -85,10 +85,11 @@ def weighed(story: Story) -> str:
 
 
 def _worst(story: Story, most: int) -> list[int]:
-    """Return the rows that came out worst, of equal ones those of the greatest loss first."""
-    merit_N = read(story).merit_N
+    """Return the rows that came out worst, of equal ones the surest first, or those of the greatest loss."""
+    data = read(story)
+    merit_N = data.merit_N
     loss_N = story.aim.loss_N(story.scores.logits_NK, story.target_N[story.scores.rows])
-    order = np.lexsort((-loss_N, merit_N))
+    order = np.lexsort((-getattr(data, "confidence_N", loss_N), merit_N))
     return [int(at) for at in order if merit_N[at] < 1][:most]
 
 

@@ -52,7 +52,7 @@ class Trial:
         """Return the options of a run that writes `name`; it has a cache of its own unless one is named."""
         cache = str(self.folder / (cache or f"cache-{name}"))
         out = str(self.folder / name)
-        return Options(str(self.data), out, self.task.name, self.backbone, cache=cache, budget=0)
+        return Options(str(self.data), out, self.task.name, backbone=self.backbone, cache=cache, budget=0)
 
     def fit(self, name: str, cache: str = "", track: Track = quiet) -> Result:
         """Run `fit`."""
