@@ -11,11 +11,13 @@ from headstart.backbones.engine import Array
 from headstart.data.check import Checked
 from headstart.deepen import Deepened
 from headstart.encoder import Encoder, encoder
+from headstart.errors import UsageError
 from headstart.options import Options, Stopwatch
 from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
 from headstart.progress import Track
 from headstart.report.story import Story
 from headstart.stages.box_probe import box_probe
+from headstart.stages.curve import counts
 from headstart.stages.encode import Features, sample
 from headstart.stages.judge import Scores, judge
 from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss, probe
@@ -65,6 +67,8 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
     check_out(options.folder, Path(options.data))
     with watch("read"):
         task, checked = gather(options, track)
+    if counts(options.labels) and checked.examples.goal == "boxes":
+        raise UsageError("There is no learning curve for boxes.", hint="Leave --labels-per-class out.")
     with watch("backbone"):
         backbone = task.backbone(options.backbone)
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)

@@ -18,7 +18,7 @@ from headstart.errors import DataError, ModelError, UsageError
 from headstart.heads.boxes import BoxHead
 from headstart.heads.head import Head
 from headstart.ragged import pile
-from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, apart, load_head
+from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, load_head
 from headstart.store import file_digest, load_json, recover_folder
 from headstart.tasks import task_named
 from headstart.tasks.task import Task
@@ -185,7 +185,7 @@ class Predictor:
         network = self.task.network(self.backbone.trunk, self.backbone.preprocess)
         features_ND = pile(list(TorchEngine(network).run(list(golden["inputs"]))))
         means = self.aim.probabilities
-        worst = apart(means(self.head.logits(features_ND)), means(golden["logits"]))
+        worst = self.aim.apart(means(self.head.logits(features_ND)), means(golden["logits"]))
         if not worst <= GOLDEN_TOLERANCE:
             raise ModelError(
                 "The model does not reproduce its golden outputs here.",

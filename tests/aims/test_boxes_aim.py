@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headstart.aims import aim_for, aim_of
 from headstart.aims.aim import Spot
-from headstart.aims.boxes import some_boxes
+from headstart.aims.boxes import apart, some_boxes
 from headstart.data.examples import Box
 from headstart.heads.boxes import FIELDS, SLOTS, THRESHOLD, BoxPlan, fresh_box_head
 from headstart.metrics.boxes import EXPLAINED
@@ -228,3 +228,17 @@ def test_a_head_needs_neither_a_temperature_nor_other_units() -> None:
     head = fresh_box_head(PLAN, 0)
     assert AIM.outward(head) is head
     assert AIM.temperature(np.zeros((1, 600)), AIM.encode([()])) == 1
+
+
+def test_models_whose_detections_only_change_places_say_the_same() -> None:
+    one = np.zeros((1, SLOTS, FIELDS))
+    one[0, :, 1] = -1
+    one[0, :3] = [[0.9, 0, 0.1, 0.1, 0.4, 0.4], [0.9, 1, 0.5, 0.5, 0.8, 0.9], [0.6, 0, 0.2, 0.6, 0.3, 0.9]]
+    other = one.copy()
+    other[0, [0, 1]] = one[0, [1, 0]]
+    other[0, 5] = [0.01, 1, 0.0, 0.0, 0.9, 0.9]  # of hardly any score
+    assert apart(one.reshape(1, -1), other.reshape(1, -1)) == 0.0
+    other[0, 2, 2] += 0.05
+    assert apart(one.reshape(1, -1), other.reshape(1, -1)) == pytest.approx(0.05)
+    other[0, 2] = [0, -1, 0, 0, 0, 0]
+    assert apart(one.reshape(1, -1), other.reshape(1, -1)) > 0.2

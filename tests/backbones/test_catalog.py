@@ -102,4 +102,11 @@ def test_image_models_in_the_hubs_cache_are_listed_by_their_address(tmp_path: Pa
 
 def test_an_entry_is_told_to_programs_with_all_it_knows() -> None:
     entry, _ = usable()
-    assert set(json.loads(json.dumps(entry.record()))) == {"name", "architecture", "parameters", "licence", "source"}
+    assert set(json.loads(json.dumps(entry.record()))) == {
+        "name",
+        "architecture",
+        "parameters",
+        "licence",
+        "source",
+        "kind",
+    }

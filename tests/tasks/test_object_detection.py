@@ -75,6 +75,7 @@ def test_detection_keeps_the_contract(saved: Path, tmp_path: Path) -> None:
         check_task(OBJECT_DETECTION, tiny_boxes.scenes(tmp_path / "data"), tmp_path / "work", str(saved))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS[:-1], ids=lambda check: check.__name__)
 def test_it_does_from_a_network_of_a_library_too(check: Any, network: Path, tmp_path: Path) -> None:
     """But for resuming, where the check encodes by the network as it was before it was fitted to the data."""

@@ -37,6 +37,11 @@ def unchanged(head: Any, logits_NK: Floats, truth_N: Truth) -> Any:
     return head
 
 
+def differ(one_NK: Floats, other_NK: Floats) -> float:
+    """Return by how much what two models say differs: probabilities by their difference, large numbers by its share."""
+    return float((np.abs(one_NK - other_NK) / np.maximum(1.0, np.abs(other_NK))).max())
+
+
 class Judged(Protocol):
     """Predictions beside the truth, reduced once to what every resample needs."""
 
@@ -130,6 +135,7 @@ class Aim:
             beside the temperature.
         move: (truth_B, generators that views were drawn from, None for plain ones) -> what is true of the views; None
             where that is the same.
+        apart: (what one model says, what another says, as `probabilities` gives it) -> by how much they differ at most.
         costly: whether heads take so long that choices are made on one part held out, and nothing is trained twice.
         pairs: whether two examples are either of one class or not, so that pairs of them can teach.
     """
@@ -155,5 +161,6 @@ class Aim:
     plain: Callable[[Backbone, int], Head]
     settle: Callable[[Any, Floats, Truth], Any] = unchanged
     move: Move | None = None
+    apart: Callable[[Floats, Floats], float] = differ
     costly: bool = False
     pairs: bool = False

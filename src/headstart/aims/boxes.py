@@ -17,6 +17,9 @@ from headstart.data.examples import Box, Target, labels_of
 from headstart.heads.boxes import FIELDS, SLOTS, BoxHead, BoxPlan, fresh_box_head
 from headstart.metrics import boxes
 
+HARDLY = 0.05
+"""A score below which detections are not compared between models."""
+
 
 def some_boxes(classes: tuple[str, ...]) -> Aim:
     """Return the aim of finding objects of these classes."""
@@ -53,6 +56,7 @@ def some_boxes(classes: tuple[str, ...]) -> Aim:
         plain=partial(_plain, count),
         settle=partial(_settled, count),
         move=moved,
+        apart=apart,
         costly=True,
     )
 
@@ -110,6 +114,25 @@ def _said(classes: tuple[str, ...], found_F: NDArray[np.float64]) -> Said:
         if label >= 0
     ]
     return Said("", spots=tuple(spots))
+
+
+def apart(one_NF: Floats, other_NF: Floats) -> float:
+    """Return how far the detections of two models lie from the nearest of the other, of the same class, at most.
+
+    Not slot by slot: two whose scores differ by 1e-8 may change places between runs. Those of hardly any score do not
+    count, as there are more of them than slots.
+    """
+    pictures = zip(np.asarray(one_NF), np.asarray(other_NF), strict=True)
+    return max((_apart(a.reshape(SLOTS, FIELDS), b.reshape(SLOTS, FIELDS)) for a, b in pictures), default=0.0)
+
+
+def _apart(one_M6: Floats, other_M6: Floats) -> float:
+    far = 0.0
+    for these_M6, those_M6 in ((one_M6, other_M6), (other_M6, one_M6)):
+        for row_6 in these_M6[(these_M6[:, 0] >= HARDLY) & (these_M6[:, 1] >= 0)]:
+            alike_M6 = those_M6[those_M6[:, 1] == row_6[1]]
+            far = max(far, float(np.abs(alike_M6 - row_6).max(1).min()) if len(alike_M6) else 1.0)
+    return far
 
 
 def _plain(classes: int, backbone: Backbone, seed: int) -> BoxHead:

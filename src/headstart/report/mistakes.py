@@ -44,9 +44,8 @@ def mistakes(story: Story) -> tuple[p.Mistake, ...]:
         row = int(story.scores.rows[at])
         example, said = story.examples.items[row], aim.said(said_NK[at])
         picture, texts = _shown(story, row)
-        out.append(
-            p.Mistake(example.name, written(example.target), said.label or NONE, said.probability, picture, texts)
-        )
+        given = said.label or NONE if said.value is None else written(said.value)
+        out.append(p.Mistake(example.name, written(example.target), given, said.probability, picture, texts))
     return tuple(out)
 
 

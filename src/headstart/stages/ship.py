@@ -135,7 +135,8 @@ def ship(
     def write(folder: Path) -> None:
         weight_DK, bias_K = head.folded()
         saved.append(model.backbone.save(folder, aim.outputs, weight_DK, bias_K))
-        _same(saved[0].library, aim.probabilities(run(saved[0].model, golden)), aim.probabilities(logits_NK))
+        given_NK = aim.probabilities(run(saved[0].model, golden))
+        _same(saved[0].library, aim.apart(given_NK, aim.probabilities(logits_NK)))
         _say_problem(folder / "config.json", aim.problem)
         save_arrays(folder / GOLDEN, {"inputs": pile(golden), "logits": logits_NK.astype(np.float32)})
         save_arrays(folder / HEAD, *head.arrays())
@@ -164,13 +165,7 @@ def _say_problem(config: Path, problem: str) -> None:
         save_json(config, {**load_json(config), "problem_type": problem})
 
 
-def apart(one_NK: NDArray[np.floating], other_NK: NDArray[np.floating]) -> float:
-    """Return by how much what two models say differs: probabilities by their difference, large numbers by its share."""
-    return float((np.abs(one_NK - other_NK) / np.maximum(1.0, np.abs(other_NK))).max())
-
-
-def _same(library: str, given_NK: NDArray[np.floating], said_NK: NDArray[np.floating]) -> None:
-    worst = apart(given_NK, said_NK)
+def _same(library: str, worst: float) -> None:
     if not worst <= GOLDEN_TOLERANCE:
         raise ModelError(
             f"The model as {library} would load it does not give what was judged; it was not saved.",

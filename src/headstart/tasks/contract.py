@@ -137,7 +137,8 @@ def resumes(trial: Trial) -> None:
         options = trial.options("resumed")
         checked = gather(options, quiet)[1]
         items = items_of(checked, trial.task.size)
-        half = encoder(trial.task, trial.task.backbone(trial.backbone), root=Path(options.cache))
+        backbone = trial.task.fitted(trial.task.backbone(trial.backbone), [e.target for e in checked.examples.items])
+        half = encoder(trial.task, backbone, root=Path(options.cache))
         half.encode(items[::2], quiet, lambda: 0.0)
         try:
             trial.fit("resumed", track=_stopping)
