@@ -18,7 +18,8 @@ from headstart.metrics.interval import Measure
 from headstart.metrics.logme import logme
 from headstart.options import Options
 from headstart.progress import quiet
-from headstart.race import Candidate, Runner, _Run, chosen, drawn, front, race
+from headstart.race import chosen, drawn, front, race
+from headstart.race_values import Candidate, Run, Runner
 
 
 def ticking(step: float = 0.01) -> Callable[[], float]:
@@ -36,10 +37,10 @@ def candidate(name: str, prior: float | None, milliseconds: float) -> Candidate:
     return Candidate(Entry(name, name, None, "MIT", ""), encode, prior, milliseconds)
 
 
-def run(name: str, merit_R: list[float], milliseconds: float) -> _Run:
+def run(name: str, merit_R: list[float], milliseconds: float) -> Run:
     score = Measure("accuracy", float(np.mean(merit_R)), 0.0, 1.0)
     runner = Runner(name, "MIT", None, None, score, 0.5, 0.0, len(merit_R), milliseconds, "pooled output")
-    return _Run(runner, np.asarray(merit_R), np.arange(len(merit_R)))
+    return Run(runner, np.asarray(merit_R), np.arange(len(merit_R)))
 
 
 def test_a_network_that_another_beats_in_speed_and_published_accuracy_does_not_run() -> None:

@@ -8,7 +8,7 @@ beside it. The features go to the cache that `fit` reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from headstart.metrics.logme import logme
 from headstart.options import Options
 from headstart.prepare import gather, items_of
 from headstart.progress import Track
+from headstart.race_values import Candidate, Ranking, Run, Runner
 from headstart.runs import Tell
 from headstart.stages.encode import features_of, sample
 from headstart.stages.judge import paired
@@ -40,91 +41,6 @@ ROUNDS = (200, 500)
 KEPT = 0.5
 TIMED = 24
 """Examples that the speed of a network is measured on."""
-
-
-@dataclass(frozen=True)
-class Runner:
-    """What was found out about a candidate.
-
-    Attributes:
-        name: as `--backbone` takes it.
-        licence, parameters: as far as they are stated.
-        prior: published accuracy on ImageNet, in per cent; None where none is known.
-        score: the headline measure of its linear head, held out, with its interval.
-        neighbours: of nearest neighbours.
-        logme: log evidence an example.
-        examples: it was measured on.
-        milliseconds: of one example through the network in its engine, decoding included.
-        cut: where its features are taken.
-        dropped: after which round it was dropped; 0 for those that ran to the end.
-    """
-
-    name: str
-    licence: str
-    parameters: int | None
-    prior: float | None
-    score: Measure
-    neighbours: float
-    logme: float
-    examples: int
-    milliseconds: float
-    cut: str
-    dropped: int = 0
-
-    def record(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        return {**asdict(self), "score": self.score.record()}
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How the race ended.
-
-    Attributes:
-        runners: best first; those that were dropped earlier come after.
-        failed: (name, why) of candidates that cannot be used on these data.
-        pick: the name of the recommended one.
-        why: the reason, in a sentence.
-        seconds: that the whole race took.
-        measure: what the scores are.
-    """
-
-    runners: tuple[Runner, ...]
-    failed: tuple[tuple[str, str], ...]
-    pick: str
-    why: str
-    seconds: float
-    measure: str
-
-    def record(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        return {
-            "pick": self.pick,
-            "why": self.why,
-            "measure": self.measure,
-            "seconds": round(self.seconds, 2),
-            "runners": [runner.record() for runner in self.runners],
-            "failed": [{"name": name, "reason": why} for name, why in self.failed],
-        }
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A network that may run: its entry in the catalog, its encoder, its published accuracy, its measured speed."""
-
-    entry: Entry
-    encode: Encoder
-    prior: float | None
-    milliseconds: float
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A candidate's run in a round: what is told, and how well each example came out."""
-
-    runner: Runner
-    merit_R: Any
-    row_R: Index
 
 
 def race(
@@ -160,7 +76,7 @@ def race(
         if entry.kind == task.kind and (c := _opened(entry, task, contents, options, clock, failed))
     ]
     candidates = front(_different(opened), failed)
-    runs: dict[str, _Run] = {}
+    runs: dict[str, Run] = {}
     for number, most in enumerate(ROUNDS, 1):
         rows = drawn(aim.strata(target_N), most, options.seed)
         tell(f"Round {number}: {len(candidates)} networks on {len(rows)} examples.")
@@ -247,7 +163,7 @@ def _run(
     seed: int,
     track: Track,
     clock: Callable[[], float],
-) -> _Run:
+) -> Run:
     """Score a candidate on some examples."""
     entry, encode = candidate.entry, candidate.encode
     backbone = encode.backbone
@@ -274,7 +190,7 @@ def _run(
         candidate.milliseconds,
         way.name if way else backbone.cut,
     )
-    return _Run(runner, merit_R, np.asarray(found.row_R))
+    return Run(runner, merit_R, np.asarray(found.row_R))
 
 
 def _milliseconds(encode: Encoder, contents: Sequence[Content], clock: Callable[[], float]) -> float:
@@ -300,7 +216,7 @@ def _worth(runner: Runner) -> tuple[float, float]:
     return round(runner.score.value, 4), runner.prior or 0.0
 
 
-def _better_half(candidates: Sequence[Candidate], runs: dict[str, _Run], number: int) -> list[Candidate]:
+def _better_half(candidates: Sequence[Candidate], runs: dict[str, Run], number: int) -> list[Candidate]:
     """Return the better half of the candidates, two at least, and note in the others when they were dropped."""
     ranked = sorted(candidates, key=lambda c: _worth(runs[c.entry.name].runner), reverse=True)
     stay = ranked[: max(2, round(len(ranked) * KEPT))]
@@ -310,7 +226,7 @@ def _better_half(candidates: Sequence[Candidate], runs: dict[str, _Run], number:
     return stay
 
 
-def chosen(runs: Sequence[_Run]) -> tuple[str, str]:
+def chosen(runs: Sequence[Run]) -> tuple[str, str]:
     """Return which network to take, and why: the best, or a faster one that is no worse beyond noise."""
     best = runs[0]
     faster = [run for run in runs[1:] if run.runner.milliseconds < 0.8 * best.runner.milliseconds]
