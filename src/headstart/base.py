@@ -67,8 +67,6 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
     check_out(options.folder, Path(options.data))
     with watch("read"):
         task, checked = gather(options, track)
-    if counts(options.labels) and checked.examples.goal == "boxes":
-        raise UsageError("There is no learning curve for boxes.", hint="Leave --labels-per-class out.")
     with watch("backbone"):
         backbone = task.backbone(options.backbone)
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
@@ -79,6 +77,11 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
         data, x_ND = decodable(checked, features, partial(task.remark, backbone) if task.remark else None)
     with watch("split"):
         divided = divide(data, summary(first_columns(x_ND, backbone.readouts), backbone.maps), options.seed)
+    if counts(options.labels) and divided.aim.costly:
+        raise UsageError(
+            "There is no learning curve here: a head takes minutes, and each point of it takes one.",
+            hint="Leave --labels-per-class out.",
+        )
     with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
         aim, target_N = divided.aim, divided.target_N
         rungs = partial(box_probe, backbone, seed=options.seed) if backbone.maps else probe

@@ -60,7 +60,7 @@ def predict(
     elif as_json:
         print_json([p.record() for p in said])
     else:
-        click.echo(predictions.as_csv(said), nl=False)
+        click.echo(predictions.as_csv(said, opened.threshold > 0), nl=False)
     if draw:
         say(f"{found.draw(draw, said, [content for _, content in named])} pictures: {draw}")
     if opened.threshold:

@@ -87,6 +87,8 @@ def fit(
         raise UsageError("A learning curve needs time.", hint="Give a --budget above 0, or no --labels-per-class.")
     base = begin(options, track, watch)
     tell(f"Read: {base.divided.examples.how}.")
+    if base.encoder.backbone.why:
+        tell(f"Size: {base.encoder.backbone.why}.")
     if not (options.budget or given or options.plan_only):
         return finish(base, None, watch)
     if not options.plan_only:

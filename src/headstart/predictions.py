@@ -52,13 +52,14 @@ def _inside(folder: Path, endings: Sequence[str]) -> list[str]:
     return sorted(str(p) for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
-def as_csv(said: Iterable[Prediction]) -> str:
+def as_csv(said: Iterable[Prediction], boxes: bool = False) -> str:
     """Return predictions as CSV: name, label, probability, then one column a class, then error.
 
-    Of any number of labels: name, labels with bars between, one column a label, error; of numbers: name, value, error.
+    Of any number of labels: name, labels with bars between, one column a label, error; of numbers: name, value, error;
+    of a model that looks for objects, `boxes`, a row for each.
     """
     said = list(said)
-    if any(p.spots is not None for p in said):
+    if boxes or any(p.spots is not None for p in said):
         return found.as_csv(said)
     first = next((p for p in said if not p.error), None)
     if first and (first.value is not None or first.labels is not None):

@@ -22,9 +22,9 @@ from torchvision.models.feature_extraction import create_feature_extractor
 import tiny
 import tiny_boxes
 import tiny_text
-from headstart.backbones import detectors, from_timm, from_torchvision
+from headstart.backbones import from_timm, from_torchvision
 from headstart.backbones.backbone import Backbone, Saved, weights_digest
-from headstart.backbones.detectors import fitted, open_detector_backbone, reason, size_for
+from headstart.backbones.detectors import fitted, open_detector_backbone, size_for
 from headstart.backbones.images import open_image_backbone
 from headstart.backbones.maps import detector_config, with_maps
 from headstart.backbones.scratch import random_trunk
@@ -336,7 +336,7 @@ def test_pictures_are_given_so_large_that_boxes_have_sides_of_sixteen_pixels(sid
 def test_one_box_in_ten_may_be_smaller() -> None:
     assert size_for([boxed(*[0.5] * 9), boxed(*[0.5] * 9), boxed(0.01)]) == 320
     assert size_for([boxed(*[0.5] * 8), boxed(0.01, 0.01)]) == 640
-    assert size_for([(), boxed(0.5)]) == size_for([(), ()]) == detectors.USUAL
+    assert size_for([(), boxed(0.5)]) == size_for([(), ()]) == 320
 
 
 def test_a_long_box_counts_by_the_side_of_a_square_of_its_area() -> None:
@@ -349,4 +349,5 @@ def test_fitted_gives_maps_of_pictures_of_that_size_and_says_why(tmp_path: Path)
         backbone = open_detector_backbone(str(tiny_boxes.network_folder(tmp_path / "network")))
         mapped = fitted(backbone, [boxed(0.15)])
     assert mapped.maps_of == mapped.preprocess.size[0] == 128
-    assert "128 x 128" in reason(mapped, [boxed(0.15)])
+    assert "128 x 128" in mapped.why
+    assert fitted(mapped, [boxed(0.01)]) is mapped  # one that gives maps already stays as it is

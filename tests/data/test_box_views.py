@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import tiny
 from headstart.data import box_views
-from headstart.data.augment import View, wide
-from headstart.data.box_views import LEAST_AREA, LEAST_SEEN, WHOLE, Window, load_box_view, moved, seen, window, words_of
+from headstart.data.augment import View, drawn_from, wide
+from headstart.data.box_views import LEAST_AREA, LEAST_SEEN, WHOLE, Window, load_box_view, moved, seen, window
 from headstart.data.pixels import Preprocess, load_pixels
 from headstart.stages.batches import Batches, Fly, Views
 from training_samples import stored
@@ -57,7 +57,7 @@ def truth(*boxes: tuple[float, ...], rows: int = 3) -> NDArray[np.float32]:
 
 
 def draw(data: bytes, number: int, seed: int) -> np.random.Generator:
-    return np.random.default_rng([seed, number, *words_of(hashlib.sha256(data).hexdigest())])
+    return drawn_from(hashlib.sha256(data).hexdigest(), View(number, seed))
 
 
 class Shown:

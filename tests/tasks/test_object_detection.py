@@ -260,3 +260,11 @@ def test_bytes_that_are_no_picture_get_an_error_and_a_picture_of_noise_hardly_an
     assert bad.spots is None
     assert empty.spots is not None
     assert len(empty.spots) <= 3
+
+
+def test_what_cannot_be_read_is_told_in_the_columns_of_boxes_even_where_it_is_all_there_is(done: Done) -> None:
+    from headstart.predictions import as_csv
+
+    head, row = as_csv(done.model.predict([b"no picture"]), boxes=True).splitlines()
+    assert head == "name,label,score,left,top,right,bottom,error"
+    assert row.startswith("input 0,,,,,,,")

@@ -85,6 +85,7 @@ class Backbone:
             does not come out so. It draws from torch's global generator: see `scratch.random_trunk`.
         maps: (channels, height, width) of the maps that the features are, laid one after another; empty where they are
             a vector.
+        why: why pictures are given to it as they are, where that was chosen by the data; else empty.
         maps_of: side of the pictures that they are of, in pixels.
         readouts: the ways that the features are made of, where one is still to be chosen; the first is the usual one.
     """
@@ -105,6 +106,7 @@ class Backbone:
     fresh: Callable[[], nn.Module] = field(repr=False)
     maps: tuple[tuple[int, int, int], ...] = ()
     maps_of: int = 0
+    why: str = ""
     readouts: tuple[Readout, ...] = field(default=(), repr=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,8 @@ from headstart.backbones.images import open_image_backbone
 from headstart.backbones.maps import detector_config, open_maps, with_maps
 from headstart.data.examples import Box, Target
 
-SIZES = (256, 320, 384, 448, 512, 640)
+SIZES = (320, 384, 448, 512, 640)
 """Sides of the squares that pictures are given as, in pixels."""
-USUAL = 320
 SMALL = 16.0
 """A box with sides of fewer pixels is two cells of the finest map: too few to be told from what is beside it."""
 _FEW = 10  # per cent of the boxes may be smaller
@@ -56,7 +56,12 @@ def fitted(backbone: Backbone, targets: Sequence[Target]) -> Backbone:
     Raises:
         BackboneError: it cannot carry a detector.
     """
-    return backbone if backbone.maps else with_maps(backbone, size_for(targets))
+    if backbone.maps:
+        return backbone
+    size = size_for(targets)
+    seen = f"nine boxes of ten have sides of {SMALL:g} pixels or more"
+    why = f"pictures are squashed to {size} x {size}: the smallest size at which {seen}, or the largest there is"
+    return replace(with_maps(backbone, size), why=why)
 
 
 def size_for(targets: Sequence[Target]) -> int:
@@ -64,12 +69,4 @@ def size_for(targets: Sequence[Target]) -> int:
     boxes = [box for t in targets if isinstance(t, tuple) for box in t if isinstance(box, Box)]
     sides = [((s[2] - s[0]) * (s[3] - s[1])) ** 0.5 for s in (box.shares for box in boxes)]
     small = float(np.percentile(sides, _FEW)) if sides else 1.0
-    return next((size for size in SIZES[1:] if size * small >= SMALL), SIZES[-1])
-
-
-def reason(backbone: Backbone, targets: Sequence[Target]) -> str:
-    """Say why pictures are given at this size."""
-    return (
-        f"pictures are squashed to {backbone.maps_of} x {backbone.maps_of}, at which nine boxes of ten have sides of "
-        f"{SMALL:g} pixels or more (or the largest size there is)"
-    )
+    return next((size for size in SIZES if size * small >= SMALL), SIZES[-1])

@@ -52,9 +52,14 @@ def load_view(data: bytes, preprocess: Preprocess, view: View) -> Pixels:
     """
     if not view.number:
         return load_pixels(data, preprocess)
-    words = np.frombuffer(hashlib.sha256(data).digest()[:8], np.uint32)
-    rng = np.random.default_rng([view.seed, view.number, *(int(w) for w in words)])
+    rng = drawn_from(hashlib.sha256(data).hexdigest(), view)
     return augment(load_pixels(data, wide(preprocess)), preprocess.size, rng)
+
+
+def drawn_from(digest: str, view: View) -> np.random.Generator:
+    """Return the generator that a view of a picture is drawn from; `digest` is the SHA-256 of its bytes, in hex."""
+    words = np.frombuffer(bytes.fromhex(digest)[:8], np.uint32)
+    return np.random.default_rng([view.seed, view.number, *(int(w) for w in words)])
 
 
 def augment(pixels_3HW: NDArray[np.uint8], size: tuple[int, int], rng: np.random.Generator) -> Pixels:

@@ -2,7 +2,7 @@
 
 Where a crop lies is drawn before anything else, from a generator that names the draw; so the boxes can be moved by
 another that is seeded alike, without the picture. Crops are from half of the area on: smaller ones cut more objects
-than they show.
+than they show. A change here that moves a pixel raises `augment.VERSION`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.augment import ASPECT, LIGHT, View, wide
+from headstart.data.augment import ASPECT, LIGHT, View, drawn_from, wide
 from headstart.data.pixels import Pixels, Preprocess, load_pixels
 
 LEAST_AREA = 0.5
@@ -46,11 +46,6 @@ def window(rng: np.random.Generator) -> Window:
     return Window(right * (1 - width), down * (1 - height), width, height, mirror < 0.5, 1 + LIGHT * (2 * light - 1))
 
 
-def words_of(digest: str) -> list[int]:
-    """Return a picture's part of what seeds its views, from the SHA-256 of its bytes in hexadecimal."""
-    return [int(w) for w in np.frombuffer(bytes.fromhex(digest)[:8], np.uint32)]
-
-
 def load_box_view(data: bytes, preprocess: Preprocess, view: View) -> Pixels:
     """Return pixels_3HW of a view of a picture; depends on nothing but the arguments.
 
@@ -59,7 +54,7 @@ def load_box_view(data: bytes, preprocess: Preprocess, view: View) -> Pixels:
     """
     if not view.number:
         return load_pixels(data, preprocess)
-    rng = np.random.default_rng([view.seed, view.number, *words_of(hashlib.sha256(data).hexdigest())])
+    rng = drawn_from(hashlib.sha256(data).hexdigest(), view)
     return seen(load_pixels(data, wide(preprocess)), preprocess.size, rng)
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.data.columns import LABEL_NAMES, Columns, named, part_column, rank, some
+from headstart.data.columns import LABEL_NAMES, Columns, part_column, rank, some
 from headstart.data.encodings import decoded
 from headstart.data.examples import Example, Finding, Part
 from headstart.data.hub import MARKERS, open_splits
+from headstart.data.pair_columns import CALLED, PARQUET, TEXTS, Two, columns_of, inside, sides_of, spoken
 from headstart.data.pair_files import (
-    SIDES,
     Pairs,
     aligned_files,
-    choose,
     gathered_pairs,
     language_of,
     pair,
@@ -28,19 +26,17 @@ from headstart.data.pair_files import (
 from headstart.data.parts import part_named, safe_name
 from headstart.data.rows import FORMATS, LINE_FORMATS, Rows, as_text, read_rows
 from headstart.data.table import split_tables
-from headstart.data.text_columns import ID_NAMES, is_prose
+from headstart.data.text_columns import is_prose
 from headstart.data.tmx import is_memory, read_memory
 from headstart.errors import DataError, HeadstartError, UsageError
 
 __all__ = ["Pairs", "holds_pairs", "read_pairs"]
 
-_SIDES = (*SIDES, ("source_text", "target_text"), ("source_sentence", "target_sentence"), ("text", "translation"))
-_PARQUET, _JSON = (".parquet", ".pq"), (".json", ".jsonl", ".ndjson")
+_JSON = (".json", ".jsonl", ".ndjson")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
 _QUOTED = re.compile(r'"([^"\\]+)"')
 _FIELD = re.compile(r"([\w.-]+): ")
-_TEXTS = ("string", "large_string")
 _HEAD = 65_536
 _COLUMNS = "The columns are called after languages (en, fr), or source and target, or are in one called translation."
 _READ = "Read are tables, TMX, XLIFF, data sets of the datasets library, and aligned files such as train.en, train.fr."
@@ -92,9 +88,6 @@ def read_pairs(
     raise DataError(f"{safe_name(path.name)} holds no translations.", found=path.suffix or "no suffix", hint=_READ)
 
 
-Two = tuple[str | None, str | None]
-
-
 def _read_folder(folder: Path, asked: Two, columns: Two) -> Pairs:
     if tables := _tables(folder):
         return _read_tables(tables, asked, columns)
@@ -130,7 +123,7 @@ def _read_tables(tables: Sequence[tuple[Path, Part]], asked: Two, columns: Two) 
     for path, part in tables:
         rows, sides = _opened(path, before, asked, columns)
         before = before or rows
-        found = list(_paired(safe_name(path.name), _columns(rows), sides, part, rows.ragged))
+        found = list(_paired(safe_name(path.name), columns_of(rows), sides, part, rows.ragged))
         items += [each for each in found if isinstance(each, Example)]
         findings += [f for f in rows.findings if f.kind != "header-assumed"]
         findings += [each for each in found if isinstance(each, Finding)]
@@ -141,13 +134,13 @@ def _read_tables(tables: Sequence[tuple[Path, Part]], asked: Two, columns: Two) 
 def _opened(path: Path, before: Rows | None, asked: Two, columns: Two) -> tuple[Rows, tuple[str, str]]:
     """Return a table and its two columns: the first two of one without names, if both languages were asked for."""
     rows = read_rows(path, before)
-    sides = _sides(_columns(rows), asked, columns, safe_name(path.name))
+    sides = sides_of(columns_of(rows), asked, columns, safe_name(path.name))
     if sides is None and all(asked):
         if any(finding.kind == "header-assumed" for finding in rows.findings):
             rows = read_rows(path, Rows(path, {}, "", header=False))
         worded = [name for name, values in rows.columns.items() if is_prose(some(values)) or len(rows.columns) == 2]
         sides = (worded[0], worded[1]) if not rows.header and len(worded) > 1 else None
-    return rows, _found(sides, _columns(rows), safe_name(path.name))
+    return rows, _found(sides, columns_of(rows), safe_name(path.name))
 
 
 def _found(sides: tuple[str, str] | None, columns: Columns, where: str) -> tuple[str, str]:
@@ -156,27 +149,6 @@ def _found(sides: tuple[str, str] | None, columns: Columns, where: str) -> tuple
         found = f"columns {', '.join(columns)}"[:300]
         raise DataError(f"No two columns of {where} are known to be texts and translations.", found=found, hint=hint)
     return sides
-
-
-def _sides(columns: Columns, asked: Two, given: Two, where: str) -> tuple[str, str] | None:
-    """Return the columns of the two sides: named in the call, called after languages, or as sides are called."""
-    if any(given):
-        first, second = (named(columns, name) for name in given if name) if all(given) else ("", "")
-        if first == second:
-            raise UsageError("The texts and the translations are two columns: name both.", found=", ".join(columns))
-        return first, second
-    spoken = _spoken(columns, asked)
-    if len(spoken) > 1:
-        return choose(spoken, *asked, where)
-    plain = {name.strip().lower(): name for name in columns}
-    return next(((plain[a], plain[b]) for a, b in _SIDES if a in plain and b in plain), None)
-
-
-def _spoken(names: Iterable[str], asked: Two = (None, None)) -> list[str]:
-    """Return the names of languages; `id` is that of a column of numbers rather than Indonesian."""
-    exact = [language.strip().lower() for language in asked if language]
-    plain = {name: name.strip().lower() for name in names}
-    return [n for n, low in plain.items() if low in exact or (language_of(n) and low not in ID_NAMES)]
 
 
 def _codes(sides: tuple[str, str], asked: Two) -> tuple[str, str]:
@@ -199,46 +171,6 @@ def _paired(
             yield pair(name, source, target, part or (part_named(columns[word][i]) if word else None) or "")
 
 
-def _columns(rows: Rows) -> dict[str, Sequence[str]]:
-    """Return the columns of a table; of one that holds dictionaries what is in them: `translation.en`."""
-    out: dict[str, Sequence[str]] = {}
-    for name, values in rows.columns.items():
-        if next((value for value in values if value), "").startswith(("{'", '{"')):
-            inside = _inside(name, [_dictionary(value) for value in values])
-            out |= inside or {name: values}
-        else:
-            out[name] = values
-    return out | (_structs(rows.path) if rows.path.suffix.lower() in _PARQUET else {})
-
-
-def _inside(name: str, cells: Sequence[Mapping[str, object]]) -> dict[str, Sequence[str]]:
-    keys = dict.fromkeys(key for cell in cells for key in cell)
-    return {f"{name}.{key}": [as_text(cell.get(key)) for cell in cells] for key in keys}
-
-
-def _dictionary(text: str) -> dict[str, object]:
-    """Return the dictionary that was written into a cell as text; an empty one for anything else."""
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _structs(path: Path) -> dict[str, Sequence[str]]:
-    """Return the texts inside of nested columns of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path, memory_map=True)
-        nested = [column.name for column in file.schema_arrow if pa.types.is_struct(column.type)]
-        table = file.read(columns=nested).flatten() if nested else pa.table({})
-    except pa.ArrowException as error:
-        raise DataError(f"The table {safe_name(path.name)} is damaged.", found=str(error)) from error
-    return {n: list(map(as_text, table[n].to_pylist())) for n in table.column_names if str(table[n].type) in _TEXTS}
-
-
 def _read_dataset(name: str, asked: Two, columns: Two) -> Pairs:
     splits = open_splits(name)
     items: list[Example] = []
@@ -250,7 +182,7 @@ def _read_dataset(name: str, asked: Two, columns: Two) -> Pairs:
             findings.append(Finding(split, "split-ignored", "note", "it is not called train, validation or test"))
             continue
         cells = _cells(data)
-        sides = _found(_sides(cells, asked, columns, name), cells, name)
+        sides = _found(sides_of(cells, asked, columns, name), cells, name)
         items += [each for each in _paired(split, cells, sides, part, {}) if isinstance(each, Example)]
     how = f"data set of the datasets library: {sides[0]!r} to {sides[1]!r}, splits {', '.join(splits)}"
     return gathered_pairs(items, how, findings, *_codes(sides, asked))
@@ -261,8 +193,8 @@ def _cells(split: Any) -> dict[str, Sequence[str]]:
     for name, feature in split.features.items():
         values = split.with_format(None)
         if isinstance(feature, dict) or getattr(feature, "dtype", "") == "dict":
-            out |= _inside(name, [value or {} for value in values[name]])
-        elif getattr(feature, "dtype", "") in _TEXTS:
+            out |= inside(name, [value or {} for value in values[name]])
+        elif getattr(feature, "dtype", "") in TEXTS:
             out[name] = [as_text(value) for value in values[name]]
     return out
 
@@ -289,11 +221,11 @@ def holds_pairs(path: str | Path) -> bool:
 def _table_holds(path: Path) -> bool:
     if not _may_hold(_names(path)):
         return False
-    columns = _columns(read_rows(path))
+    columns = columns_of(read_rows(path))
     if not _may_hold(columns):
         return False
-    spoken = _spoken(columns)
-    sides = spoken if len(spoken) > 1 else _sides(columns, (None, None), (None, None), "") or ()
+    known = spoken(columns)
+    sides = known if len(known) > 1 else sides_of(columns, (None, None), (None, None), "") or ()
     return len(sides) > 1 and all(is_prose(some(columns[side])) for side in sides)
 
 
@@ -302,13 +234,13 @@ def _may_hold(names: Iterable[str]) -> bool:
     plain = [name.strip().lower() for name in names]
     if any(rank(name, LABEL_NAMES) < len(LABEL_NAMES) and name != "target" for name in plain):
         return False
-    sides = any(a in plain and b in plain for a, b in _SIDES)
-    return len(_spoken(plain)) > 1 or "translation" in plain or sides
+    sides = any(a in plain and b in plain for a, b in CALLED)
+    return len(spoken(plain)) > 1 or "translation" in plain or sides
 
 
 def _names(path: Path) -> list[str]:
     """Return what may be the names of a table's columns, from its beginning or its schema."""
-    if path.suffix.lower() in _PARQUET:
+    if path.suffix.lower() in PARQUET:
         import pyarrow as pa
         import pyarrow.parquet as pq
 

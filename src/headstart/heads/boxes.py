@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,15 +72,19 @@ class BoxHead:
         """Return detections_NF of maps that were laid one after another."""
         import torch
 
-        from headstart.heads.detector import BoxTop
-
-        top = BoxTop(torch.nn.Identity(), self).eval()
         out = []
         with torch.inference_mode():
             for at in range(0, len(features_ND), _BATCH):
                 block = np.ascontiguousarray(features_ND[at : at + _BATCH], np.float32)
-                out.append(top(torch.from_numpy(block)).numpy())
+                out.append(self._network(torch.from_numpy(block)).numpy())
         return np.concatenate(out).astype(np.float64) if out else np.empty((0, SLOTS * FIELDS))
+
+    @cached_property
+    def _network(self) -> BoxTop:
+        """The head in PyTorch, built once: a model is asked for one picture after another."""
+        from torch import nn
+
+        return self.on(nn.Identity(), False).eval()
 
     def on(self, body: nn.Module, low: bool) -> BoxTop:
         """Return a network with this head, to be trained."""

@@ -53,7 +53,7 @@ def detector(plan: BoxPlan, below: nn.Module) -> Any:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outputs:
     """What the head gives for a batch, before it is decoded."""
 
@@ -88,8 +88,9 @@ class BoxTop(nn.Module):
             activation_N = activation_N.contiguous(memory_format=torch.channels_last)
         with torch.autocast(activation_N.device.type, dtype=torch.bfloat16, enabled=self.low):
             features_ND = self.body(activation_N)
-        outputs = self._outputs(features_ND.float())
-        return outputs if self.training else self._decoded(outputs)
+        levels = pyramid(self.fcos.backbone, features_ND.float(), self.plan)
+        outputs = outputs_of(self.fcos, levels, self.plan.size)
+        return outputs if self.training else detections(self.fcos, outputs, self.plan.size)
 
     def loss(self, activation_N: torch.Tensor, truth_NT6: torch.Tensor) -> torch.Tensor:
         """Return focal loss of the classes, generalised IoU of the boxes and loss of the centredness, added up."""
@@ -107,22 +108,27 @@ class BoxTop(nn.Module):
         kept = truth_T6[(truth_T6[:, 0] >= 0) & (truth_T6[:, 5] < 0.5)]  # a crowd is neither object nor background
         return {"boxes": kept[:, 1:5] * self.plan.size, "labels": kept[:, 0].long()}
 
-    def _outputs(self, features_ND: torch.Tensor) -> Outputs:
-        maps = OrderedDict((str(i), each) for i, each in enumerate(unrolled(features_ND, self.plan.maps)))
-        levels = list(self.fcos.backbone(maps).values())
-        size = self.plan.size
-        pictures = ImageList(
-            torch.empty(len(features_ND), 3, size, size, device="meta"), [(size, size)] * len(features_ND)
-        )
-        anchors = self.fcos.anchor_generator(pictures, levels)
-        return Outputs(self.fcos.head(levels), anchors, [level.shape[2] * level.shape[3] for level in levels])
 
-    def _decoded(self, outputs: Outputs) -> torch.Tensor:
-        raw = {name: list(torch.split(t, outputs.per_level, dim=1)) for name, t in outputs.raw.items()}
-        anchors = [list(torch.split(each, outputs.per_level)) for each in outputs.anchors]
-        size = self.plan.size
-        found = self.fcos.postprocess_detections(raw, anchors, [(size, size)] * len(anchors))
-        return torch.stack([flat(each["scores"], each["labels"], each["boxes"] / size) for each in found])
+def outputs_of(fcos: Any, levels: Sequence[torch.Tensor], size: int) -> Outputs:
+    """Return what a detector's head gives for the levels of its pyramid, of square pictures of this size."""
+    count = len(levels[0])
+    pictures = ImageList(torch.empty(count, 3, size, size, device="meta"), [(size, size)] * count)
+    anchors = fcos.anchor_generator(pictures, levels)
+    return Outputs(fcos.head(levels), anchors, [level.shape[2] * level.shape[3] for level in levels])
+
+
+def detections(fcos: Any, outputs: Outputs, size: int) -> torch.Tensor:
+    """Return detections_NF of what a detector's head gave."""
+    raw = {name: list(torch.split(t, outputs.per_level, dim=1)) for name, t in outputs.raw.items()}
+    anchors = [list(torch.split(each, outputs.per_level)) for each in outputs.anchors]
+    found = fcos.postprocess_detections(raw, anchors, [(size, size)] * len(anchors))
+    return torch.stack([flat(each["scores"], each["labels"], each["boxes"] / size) for each in found])
+
+
+def pyramid(below: nn.Module, features_ND: torch.Tensor, plan: BoxPlan) -> list[torch.Tensor]:
+    """Return the levels that a feature pyramid makes of maps that lie flat in a row."""
+    maps = OrderedDict((str(i), each) for i, each in enumerate(unrolled(features_ND, plan.maps)))
+    return list(below(maps).values())
 
 
 def unrolled(features_ND: torch.Tensor, maps: Sequence[tuple[int, int, int]]) -> list[torch.Tensor]:
@@ -149,11 +155,10 @@ class Raw(nn.Module):
     def __init__(self, head: BoxHead) -> None:
         super().__init__()
         top = BoxTop(nn.Identity(), head)
-        self.pyramid, self.tower, self.plan = top.fcos.backbone, top.fcos.head, head.plan
+        self.below, self.tower, self.plan = top.fcos.backbone, top.fcos.head, head.plan
 
     def forward(self, features_ND: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        maps = OrderedDict((str(i), each) for i, each in enumerate(unrolled(features_ND, self.plan.maps)))
-        raw = self.tower(list(self.pyramid(maps).values()))
+        raw = self.tower(pyramid(self.below, features_ND, self.plan))
         return raw["cls_logits"], raw["bbox_regression"], raw["bbox_ctrness"]
 
 
@@ -166,14 +171,5 @@ class Alone(nn.Module):
         self.fcos, self.size = fcos.eval(), size
 
     def forward(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
-        fcos, size = self.fcos, self.size
-        levels = list(fcos.backbone(pixels_N3HW).values())
-        pictures = ImageList(
-            torch.empty(len(pixels_N3HW), 3, size, size, device="meta"), [(size, size)] * len(pixels_N3HW)
-        )
-        anchors = fcos.anchor_generator(pictures, levels)
-        per_level = [level.shape[2] * level.shape[3] for level in levels]
-        raw = {name: list(torch.split(t, per_level, dim=1)) for name, t in fcos.head(levels).items()}
-        parts = [list(torch.split(each, per_level)) for each in anchors]
-        found = fcos.postprocess_detections(raw, parts, [(size, size)] * len(parts))
-        return torch.stack([flat(each["scores"], each["labels"], each["boxes"] / size) for each in found])
+        levels = list(self.fcos.backbone(pixels_N3HW).values())
+        return detections(self.fcos, outputs_of(self.fcos, levels, self.size), self.size)

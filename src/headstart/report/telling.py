@@ -16,6 +16,7 @@ from headstart.metrics.interval import Measure as Scored
 from headstart.report import page as p
 from headstart.report.judged import shown
 from headstart.report.story import Story, command, versions
+from headstart.report.words import number
 from headstart.stages.judge import RungScore
 from headstart.stages.plan import RungPlan, ScratchPlan
 from headstart.stages.ship import FILES
@@ -61,8 +62,8 @@ def verdict(story: Story) -> str:
     scoring, without = story.aim.scoring, story.aim.scoring.guess
     if head.name not in scoring.percent:
         return (
-            f"{who} has an {head.name} of {head.value:.3f} on {count} {noun}s that it had not seen (95% interval "
-            f"{head.low:.3f} to {head.high:.3f}); {without} gets {guess.value:.3f}."
+            f"{who} has an {head.name} of {number(head.value)} on {count} {noun}s that it had not seen (95% interval "
+            f"{number(head.low)} to {number(head.high)}); {without} gets {number(guess.value)}."
         )
     if head.name not in scoring.shares:
         return (
@@ -204,7 +205,7 @@ def _made(story: Story, said: Mapping[str, Any]) -> p.Made:
             net.dim,
             net.cut,
             net.missing,
-            net.preprocess.said(),
+            "; ".join(filter(None, (net.preprocess.said(), net.why))),
             net.weights,
         ),
         head=f"{head['solver']}, {head['setting']}, temperature {head['temperature']:.2f}",

@@ -37,7 +37,8 @@ def number(value: float | None) -> str:
         return DASH
     size = abs(value)
     digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
-    return f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def amount(value: float | None, share: bool = True) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from headstart.aims.aim import Move
 from headstart.cache import Rows
-from headstart.data.box_views import words_of
+from headstart.data.augment import View, drawn_from
 from headstart.ragged import pile
 from headstart.stages.split import Index
 
@@ -63,7 +63,7 @@ class Views:
 
     def draws(self, index_B: Index, epoch: int) -> Sequence[np.random.Generator | None]:
         return [
-            np.random.default_rng([self.seed, view, *words_of(self.digests[i])]) if view else None
+            drawn_from(self.digests[i], View(view, self.seed)) if view else None
             for view, i in zip(self._drawn(index_B, epoch), index_B, strict=True)
         ]
 
