@@ -35,6 +35,9 @@ def fit(
     labels_per_class: str = "",
     plan: str | Path = "",
     log: str | Path = "",
+    source_language: str = "",
+    target_language: str = "",
+    keep: str | Path = "",
     track: Track = bars,
 ) -> predictor.Predictor:
     """Make a model of labelled examples, and a report on it.
@@ -58,6 +61,8 @@ def fit(
         labels_per_class: adds a learning curve: `5,10,25,all`.
         plan: a plan's file, as a model folder has it or as it was edited since.
         log: a folder for the rows of all trainings.
+        source_language, target_language: of translation, from which and into which; found by names.
+        keep: of translation, general pairs, a share of which is learned from too.
         track: shows progress.
 
     Returns:
@@ -70,6 +75,7 @@ def fit(
     options = Options(
         str(place(data)), str(out), task, goal, str(backbone), str(place(test)) if test else "", content, label, seed,
         precision, str(cache), budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),
+        source_language=source_language, target_language=target_language, keep=str(keep),
     )  # fmt: skip
     result = pipeline.fit(options, track)
     return predictor.load(result.folder, cache=Path(cache) if cache else None)
@@ -97,4 +103,4 @@ def check(data: str | Path, *, task: str = "auto", track: Track = bars) -> Check
     from headstart.data import check as checks
 
     examples = read(data, kind=kind_asked(task))
-    return checks.check(examples, task_for(task, examples.kind).inspect, track)
+    return checks.check(examples, task_for(task, examples.kind, examples.goal).inspect, track)

@@ -9,19 +9,19 @@ from pathlib import Path
 
 from headstart.backbones.engine import Array
 from headstart.data.check import Checked
+from headstart.data.examples import Examples
 from headstart.deepen import Deepened
 from headstart.encoder import Encoder, encoder
 from headstart.errors import UsageError
 from headstart.options import Options, Stopwatch
-from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of
+from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of, with_general
 from headstart.progress import Track
 from headstart.report.story import Story
-from headstart.stages.box_probe import box_probe
 from headstart.stages.curve import counts
 from headstart.stages.encode import Features, sample
 from headstart.stages.judge import Scores, judge
-from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss, probe
-from headstart.stages.readout import best_readout, first_columns, summary
+from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss
+from headstart.stages.readout import alike, best_readout
 from headstart.stages.ship import check_out
 from headstart.stages.split import Index, Splits
 from headstart.tasks.task import Task
@@ -44,6 +44,7 @@ class Base:
     probe: Probe
     mark: str
     golden: list[Array]
+    general: Examples | None = None
 
     def story(self, scores: Scores, watch: Stopwatch) -> Story:
         """Return what is told of a run that ended here."""
@@ -67,16 +68,17 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
     check_out(options.folder, Path(options.data))
     with watch("read"):
         task, checked = gather(options, track)
+        checked, general = with_general(options, checked, track)
     with watch("backbone"):
         backbone = task.backbone(options.backbone)
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
-    backbone = task.fitted(backbone, [e.target for e in checked.examples.items])
+    backbone = task.fitted(backbone, checked.examples)
     encode_with = replace(encode_with, backbone=backbone)
     with watch("encode"):
         features = encode_with.encode(items_of(checked, task.size), track, clock)
         data, x_ND = decodable(checked, features, partial(task.remark, backbone) if task.remark else None)
     with watch("split"):
-        divided = divide(data, summary(first_columns(x_ND, backbone.readouts), backbone.maps), options.seed)
+        divided = divide(data, alike(x_ND, backbone), options.seed)
     if counts(options.labels) and divided.aim.costly:
         raise UsageError(
             "There is no learning curve here: a head takes minutes, and each point of it takes one.",
@@ -84,7 +86,7 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
         )
     with watch("probe"), track("probe", 3 * max(1, len(backbone.readouts))) as advance:
         aim, target_N = divided.aim, divided.target_N
-        rungs = partial(box_probe, backbone, seed=options.seed) if backbone.maps else probe
+        rungs = task.probe(backbone, options.seed)
         fast = len(divided.splits.judged) and len(divided.splits.train) > MANY_ROWS
         probed, x_ND, way = best_readout(
             x_ND,
@@ -96,4 +98,4 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
         encode_with = replace(encode_with, backbone=way.open())
     golden = sample([e.content for e in data.examples.items], encode_with.load)[:GOLDEN]
     mark = data_fingerprint(data)
-    return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden)
+    return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden, general)

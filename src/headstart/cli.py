@@ -19,7 +19,7 @@ from headstart import __version__
 from headstart.commands import backbones, check, evaluate, export, predict, rank, report
 from headstart.console import print_json, say, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
-from headstart.flags import CACHE, GOAL, JSON, columns
+from headstart.flags import CACHE, GOAL, JSON, RULES, columns, rules_of
 from headstart.process import wait_asleep
 
 _STARTED = time.perf_counter()
@@ -55,7 +55,7 @@ def cli() -> None:
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="What to learn: image-classification, text-classification; auto looks at the data.",
+    help="What to learn: image-classification, object-detection, text-classification, translation; auto looks.",
 )
 @GOAL
 @click.option("--backbone", default="auto", show_default=True, metavar="NAME", help=_BACKBONE)
@@ -89,6 +89,10 @@ def cli() -> None:
 )
 @click.option("--plan", default="", metavar="FILE", help="Tune as this plan says: a model folder's plan.json, edited.")
 @click.option("--plan-only", default="", metavar="FILE", help="Write the plan to this file and train nothing.")
+@click.option("--from", "source", default="", metavar="LANGUAGE", help="Of translation: from which, as in en.")
+@click.option("--to", "target", default="", metavar="LANGUAGE", help="Of translation: into which, as in fr.")
+@RULES
+@click.option("--keep", default="", metavar="PAIRS", help="Of translation: general pairs, so that it stays good at those.")
 @click.option("--log", default="", metavar="DIR", help="Write a row for each training step (JSONL, TensorBoard).")
 @click.option(
     "--workers",
@@ -102,7 +106,7 @@ def cli() -> None:
 def fit(
     data: str, out: str, task: str, goal: str, backbone: str, test: str, content: str, label: str, seed: int,
     precision: Any, budget: str, scratch: bool, labels_per_class: str, plan: str, plan_only: str, log: str,
-    workers: int, cache: str, as_json: bool,
+    workers: int, cache: str, as_json: bool, source: str, target: str, rules: tuple[str, ...], keep: str,
 ) -> None:  # fmt: skip
     """Make a model of labelled DATA, and a report on it.
 
@@ -122,6 +126,8 @@ def fit(
     headstart fit comments.csv --label toxic,rude,threat           # any number of labels each
     headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
     headstart fit new/ --backbone headstart-photos     # go on from a model of yours
+    headstart fit pairs.tsv --from en --to fr --backbone Helsinki-NLP/opus-mt-en-fr
+    headstart fit pairs/ --backbone new:marian-small --budget 1h     # a translator from nothing
     """
     wait("Loading torch and timm …")
     from headstart.options import Options
@@ -132,6 +138,7 @@ def fit(
     options = Options(
         data, out, task, goal, backbone, test, content, label, seed, precision, cache, budget=seconds(budget),
         scratch=scratch, labels=labels_per_class, plan=plan, plan_only=plan_only, log=log, workers=workers,
+        source_language=source, target_language=target, rules=rules_of(rules), keep=keep,
     )  # fmt: skip
     result = run(options, bars, began=_STARTED, tell=say)
     tell_findings(result.findings)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from headstart.console import print_json, say, table, table_of_rungs, tell_findings, wait
-from headstart.flags import CACHE, GOAL, JSON, columns
+from headstart.flags import CACHE, GOAL, JSON, RULES, columns, rules_of
 
 
 @click.command()
@@ -22,12 +23,13 @@ from headstart.flags import CACHE, GOAL, JSON, columns
     type=click.FloatRange(0, 1),
     help="Tell objects from this score on; else from the one that did best on validation pictures.",
 )
+@click.option("--beams", type=click.IntRange(1, 32), help="Of a translator: ways followed at a time; 1 is the fastest.")
 @click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
 @CACHE
 @JSON
 def predict(
     model: Path, inputs: tuple[str, ...], output: Path | None, text: str, draw: Path | None, threshold: float | None,
-    verify: bool, cache: str, as_json: bool,
+    verify: bool, cache: str, as_json: bool, beams: int | None,
 ) -> None:  # fmt: skip
     """Predict INPUTS with a MODEL folder: files, folders, globs; - or nothing reads one a line from stdin.
 
@@ -40,6 +42,7 @@ def predict(
     headstart predict headstart-reviews "A joy from start to end." "Dull."
     headstart predict headstart-reviews new.csv -o said.csv
     headstart predict headstart-cells slides/ -o found.json --draw drawn/     # objects, as COCO has them
+    headstart predict headstart-pairs < new.en > new.fr                       # a translation for each line
     """
     wait("Loading the model …")
     from headstart import found, predictions, predictor
@@ -47,6 +50,12 @@ def predict(
 
     opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
     opened = opened if threshold is None else opened.with_threshold(threshold)
+    opened = opened if beams is None else opened.with_beams(beams)
+    if predictions.by_lines(opened, inputs):
+        lines = predictions.lines_of(inputs, sys.stdin.buffer)
+        with bars("translations", len(lines)) as advance:
+            predictions.translate(opened, lines, output, advance, as_json)
+        return
     words = predictions.gather(inputs, opened.task.endings, sys.stdin)
     named = [each for word in words for each in opened.task.inputs(word, text)]
     said = []
@@ -96,37 +105,50 @@ def evaluate(model: Path, data: str, content: str, label: str, verify: bool, cac
     table(f"{result.examples} examples", ("measure", "value", "95% interval"), rows)
 
 
+def _counted(target: Any, goal: str) -> tuple[str, ...]:
+    """Return what an example is counted under: its labels, or that it has a translation."""
+    from headstart.data.examples import labels_of
+
+    return ("translated",) if goal == "text" else labels_of(target)
+
+
 @click.command()
 @click.argument("data")
 @columns
 @GOAL
+@click.option("--from", "source", default="", metavar="LANGUAGE", help="Of translation: from which, as in en.")
+@click.option("--to", "target", default="", metavar="LANGUAGE", help="Of translation: into which, as in fr.")
+@RULES
 @JSON
-def check(data: str, content: str, label: str, goal: str, as_json: bool) -> None:
+def check(
+    data: str, content: str, label: str, goal: str, source: str, target: str, rules: tuple[str, ...], as_json: bool
+) -> None:
     """Read and check labelled DATA without training: every file that is bad, odd or double, with the reason."""
     from collections import Counter
 
     from headstart.aims import goal_asked
     from headstart.data.check import check as run
     from headstart.data.check import inspected
-    from headstart.data.examples import labels_of
+    from headstart.data.pair_checks import PairRules
     from headstart.data.read import read
     from headstart.errors import DataError
     from headstart.prepare import refusal
     from headstart.progress import bars, quiet
     from headstart.tasks import task_for
 
-    found = read(data, content or None, label or None, None, goal_asked(goal))
+    pair_rules = PairRules(**dict(rules_of(rules)))  # type: ignore[arg-type]
+    found = read(data, content or None, label or None, None, goal_asked(goal), (source, target))
     inspect = task_for("auto", found.kind, found.goal).inspect
     refused: DataError | None = None
     try:
-        checked = run(found, inspect, bars)
+        checked = run(found, inspect, bars, pair_rules)
         examples = checked.examples
     except DataError as error:  # which is told last: this command is there to list the reasons
         examples, refused = inspected(found, inspect, quiet).examples, error
     else:
         refused = refusal(checked)
     findings = [{"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason} for f in examples.findings]
-    counts = Counter((label, e.part) for e in examples.items for label in labels_of(e.target))
+    counts = Counter((label, e.part) for e in examples.items for label in _counted(e.target, examples.goal))
     if as_json:
         classes = [{"class": c, "part": p, "examples": n} for (c, p), n in sorted(counts.items())]
         usable = {"usable": refused is None, "refused": refused and refused.what}
@@ -134,6 +156,8 @@ def check(data: str, content: str, label: str, goal: str, as_json: bool) -> None
         print_json({**counted, "classes": classes, "findings": findings})
     else:
         say(examples.how)
+        for line in pair_rules.lines() if found.goal == "text" else ():
+            say(f"rule {line}")
         for finding in examples.findings:
             click.echo(finding.line())
         table(

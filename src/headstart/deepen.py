@@ -19,6 +19,7 @@ from headstart.stages.curve import Point, curve
 from headstart.stages.encode import Item
 from headstart.stages.ground import Ground
 from headstart.stages.pairs import FEW
+from headstart.stages.levels import new_plan
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
 from headstart.stages.sources import inputs
@@ -76,10 +77,15 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     views = ground.encoder.task.augment.views
     by_pairs = ground.encoder.task.pairs and ground.aim.pairs and len(train) <= FEW * ground.outputs
     again, longer = not (ground.splits.given_valid or ground.aim.costly), ground.encoder.task.longer
-    made = plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs, longer)
+    if ground.encoder.backbone.untrained:
+        rung = new_plan(measured[-1], len(train) - ground.splits.given_valid, budget.left(reserve))
+        return Plan(budget.seconds, (rung,), (), None, "the network began with random weights itself")
+    own = (ground.aim.costly, ground.encoder.task.rates)
+    made = plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs, longer, *own)
     if made.rungs or not scratch:
         return made
-    alone = plan(measured, len(train), folds, budget.left(reserve), budget.seconds, "", views, again, by_pairs, longer)
+    left = budget.left(reserve)
+    alone = plan(measured, len(train), folds, left, budget.seconds, "", views, again, by_pairs, longer, *own)
     return replace(alone, without="the budget has room for tuning or for this, not for both") if alone.rungs else made
 
 

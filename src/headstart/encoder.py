@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from headstart import cache
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.engine import Array, Chosen, Precision, Recalled, TorchEngine, choose, recalled
+from headstart.backbones.engine import Array, Chosen, Plain, Precision, Recalled, TorchEngine, choose, recalled
 from headstart.data.examples import Content
 from headstart.progress import Track
 from headstart.ragged import pile
@@ -68,11 +68,15 @@ class Encoder:
         """Take an engine by comparing it with the reference on some inputs."""
         if self.take is not None:
             return self.take(inputs)
+        if self.backbone.whole:
+            return Chosen(Plain(), 1.0)
         return choose(self.network, inputs, self.precision, self.threads, self.kept, self.task.batch)
 
     @property
     def known(self) -> Recalled | None:
         """The engine, where it is known without looking at inputs."""
+        if self.backbone.whole:
+            return Recalled(Plain().name, 1.0, "")
         return self.taken if self.take is not None else recalled(self.kept, self.precision)
 
     @property

@@ -27,8 +27,8 @@ GOAL = click.option(
     "--goal",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "label", "labels", "number"]),
-    help="What is to be said of an example: one label, any number of labels, a number; auto looks at the labels.",
+    type=click.Choice(["auto", "label", "labels", "number", "text"]),
+    help="What is to be said of an example: one label, any number of labels, a number, a text; auto looks.",
 )
 CACHE = click.option(
     "--cache",
@@ -36,6 +36,38 @@ CACHE = click.option(
     metavar="DIR",
     help="Folder of the feature cache; else $HEADSTART_CACHE, else the platform's.",
 )
+
+RULES = click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Of translation: another threshold for what is left out, as in max_ratio=4, near=0.8, min_chars=10; "
+    "`headstart check` shows all of them.",
+)
+
+
+def rules_of(words: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+    """Return thresholds by name.
+
+    Raises:
+        UsageError: there is no such rule, or its threshold is no number.
+    """
+    from dataclasses import fields
+
+    from headstart.data.pair_checks import PairRules
+    from headstart.errors import UsageError
+
+    known = {field.name: str(field.type) for field in fields(PairRules)}
+    out = []
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            out.append((name.strip(), int(value) if known[name.strip()] == "int" else float(value)))
+        except (KeyError, ValueError) as error:
+            hint = f"NAME=NUMBER, with one of {', '.join(known)}."
+            raise UsageError("This is no rule for pairs.", found=word, hint=hint) from error
+    return tuple(out)
 
 
 def columns(command: Callable[..., None]) -> Callable[..., None]:

@@ -36,6 +36,9 @@ class Options:
         plan_only: a file to write the plan to, and train nothing.
         log: a folder for the rows of all trainings.
         workers: threads that read batches ahead.
+        source_language, target_language: from which is translated, and into which; found by names.
+        rules: other thresholds of the rules for pairs: see `data.pair_checks.PairRules`.
+        keep: general pairs, a share of which is learned from as well, and others judged before and after.
     """
 
     data: str
@@ -57,6 +60,10 @@ class Options:
     plan_only: str = ""
     log: str = ""
     workers: int = 2
+    source_language: str = ""
+    target_language: str = ""
+    rules: tuple[tuple[str, float], ...] = ()
+    keep: str = ""
 
     @property
     def name(self) -> str:

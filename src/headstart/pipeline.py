@@ -28,7 +28,9 @@ from headstart.report.story import Story
 from headstart.report.telling import model_card, page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
 from headstart.stages.curve import counts
+from headstart.heads.head import Head
 from headstart.stages.encode import Features
+from headstart.stages.general import KeptUp, general
 from headstart.stages.ground import Ground
 from headstart.stages.loops import Log, log_to
 from headstart.stages.plan import Plan
@@ -91,7 +93,7 @@ def fit(
         tell(f"Size: {base.encoder.backbone.why}.")
     if not (options.budget or given or options.plan_only):
         return finish(base, None, watch)
-    if not options.plan_only:
+    if not options.plan_only and not base.encoder.backbone.untrained:
         meanwhile(base, watch, tell)
     run = open_run(base.encoder.root, about(base))
     with log_to(Path(options.log) if options.log else None) as log:
@@ -142,15 +144,16 @@ def deeper(
     budget = Budget(options.budget, watch.began, clock)
     reserve = set_aside(base, watch)
     spent = watch.seconds["encode"] + watch.seconds["probe"]
+    scratch = options.scratch and not base.encoder.backbone.untrained
     if chosen is None:
         with watch("plan"):
-            chosen = make_plan(ground, budget, reserve, spent, options.scratch, tell)
+            chosen = make_plan(ground, budget, reserve, spent, scratch, tell)
     for line in lines(chosen):
         tell(line)
     if options.plan_only:
         return chosen
     wanted = counts(options.labels)
-    return deepen(ground, run, run.keep(chosen), budget, reserve, spent, wanted, base.x_ND, options.scratch, watch)
+    return deepen(ground, run, run.keep(chosen), budget, reserve, spent, wanted, base.x_ND, scratch, watch)
 
 
 def set_aside(base: Base, watch: Stopwatch) -> float:
@@ -169,8 +172,10 @@ def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
         if deep and deep.climbed.best:
             backbone = deep.climbed.backbone
             features, x_ND = _tuned(base, backbone, watch.clock)
+        before_NK = earlier(base, deep)
         scores = base.judged(base.divided.splits, deep, lambda rows: x_ND[rows])
     story = replace(base.story(scores, watch), backbone=backbone, features=features, deep=deep, pretrained=pretrained)
+    story = replace(story, before=before_NK, kept=kept_up(base, story.head))
     if base.task.pieces:
         with watch("explain"):
             story = replace(story, moved=explained(story, replace(base.encoder, backbone=backbone)))
@@ -178,8 +183,28 @@ def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
     return Result(base.options.folder, said, base.divided.examples.findings)
 
 
+def earlier(base: Base, deep: Deepened | None) -> Floats | None:
+    """Return what a network that is taken whole said of the judged examples before anything of it was trained."""
+    rows, backbone = base.divided.splits.judged, base.encoder.backbone
+    if not (backbone.whole and deep and deep.climbed.best and len(rows)) or backbone.untrained:
+        return None
+    said_NK: Floats = base.probe.head.logits(base.x_ND[rows])
+    return said_NK
+
+
+def kept_up(base: Base, head: Head) -> KeptUp | None:
+    """Return what became of what the network could do in general, where pairs for that were given."""
+    if base.general is None:
+        return None
+    inputs = [base.encoder.load(e.content.read()) for e in base.general.items]
+    said = (base.probe.head, head)
+    return general(said, inputs, [e.target for e in base.general.items], base.divided.aim, base.options.seed)
+
+
 def _tuned(base: Base, backbone: Backbone, clock: Callable[[], float]) -> tuple[Features, Floats]:
     """Return the tuned network's features of the judged examples, a few others' where none are, at their places."""
+    if backbone.whole:
+        return base.features, base.x_ND
     rows = base.divided.splits.judged
     rows = rows if len(rows) else base.divided.splits.train[:GOLDEN]
     items = items_of(base.data, base.task.size)
@@ -229,4 +254,5 @@ def about(base: Base) -> dict[str, Any]:
         "engine": base.features.engine,
         "space": base.encoder.key(base.features.engine),
         "asked": [o.seed, o.budget, o.scratch, o.labels, given],
+        "weights": base.encoder.backbone.weights,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from headstart.encoder import Encoder, encoder
 from headstart.errors import DataError, ModelError, UsageError
 from headstart.heads.boxes import BoxHead
 from headstart.heads.head import Head
+from headstart.heads.texts import TextHead
 from headstart.ragged import pile
 from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, load_head
 from headstart.store import file_digest, load_json, recover_folder
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from headstart.evaluation import Evaluation
 
 
+WHOLE_BATCH = 64
+"""Inputs that a head which runs a whole network is given at a time."""
 Input = str | Path | tuple[str, ...] | Content | bytes
 """What stands for one example: see `Predictor.predict`."""
 
@@ -121,12 +125,26 @@ class Predictor:
 
     def named(self, named: Sequence[tuple[str, Content]]) -> Iterator[Prediction]:
         """As `stream`, of contents and what they are called."""
-        for (name, content), features in zip(named, self.encoder.stream([c for _, c in named]), strict=True):
+        streamed = self.encoder.stream([c for _, c in named])
+        for (name, content), features, logits_K in self._run(named, streamed):
             if isinstance(features, str):
                 yield Prediction(name, error=features)
             else:
-                said = self.aim.said(self.aim.probabilities(self.head.logits(features[None]))[0])
+                said = self.aim.said(self.aim.probabilities(logits_K[None])[0])
                 yield Prediction.of(name, said) if said.spots is None else self._found(name, content, said.spots)
+
+    def _run(
+        self, named: Sequence[tuple[str, Content]], streamed: Iterator[Any]
+    ) -> Iterator[tuple[tuple[str, Content], Any, Any]]:
+        """Yield each input with its features, or why there are none, and what the head gives for them: some at a time
+        where the head runs a whole network."""
+        size = WHOLE_BATCH if self.backbone.whole else 1
+        pairs = zip(named, streamed, strict=True)
+        while block := list(islice(pairs, size)):
+            good = [i for i, (_, features) in enumerate(block) if not isinstance(features, str)]
+            logits_NK = self.head.logits(pile([block[i][1] for i in good])) if good else []
+            given = dict(zip(good, logits_NK, strict=True))
+            yield from ((each, features, given.get(i)) for i, (each, features) in enumerate(block))
 
     @property
     def threshold(self) -> float:
@@ -142,6 +160,16 @@ class Predictor:
         if not isinstance(self.head, BoxHead):
             raise UsageError("This model has no threshold: it looks for no objects.")
         return replace(self, head=self.head.with_threshold(threshold))
+
+    def with_beams(self, beams: int) -> Predictor:
+        """Return this model following another number of ways as it writes.
+
+        Raises:
+            UsageError: it writes no texts.
+        """
+        if not isinstance(self.head, TextHead):
+            raise UsageError("This model writes no texts: it follows no beams.")
+        return replace(self, head=self.head.with_beams(beams))
 
     def _found(self, name: str, content: Content, spots: Sequence[Spot]) -> Prediction:
         """Return found objects in pixels, from the threshold on."""
@@ -227,7 +255,7 @@ def load(
         folder,
         task,
         backbone,
-        load_head(folder / HEAD),
+        load_head(folder / HEAD, backbone),
         aim_of(record.get("aim", "label"), tuple(record["labels"])),
         record,
         encoder(task, backbone, precision, cache, choose=choose),

@@ -14,13 +14,14 @@ from headstart.aims.aim import Aim, Truth
 from headstart.data.check import Checked, bad_share, check
 from headstart.data.examples import Content, Example, Examples, Finding, plain
 from headstart.data.near import near_duplicates, threshold_for
+from headstart.data.pair_checks import PairRules
 from headstart.data.read import read
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.progress import Track
 from headstart.stages.encode import Features, Item
 from headstart.stages.split import Splits, copies, split
 from headstart.store import fingerprint
-from headstart.tasks import kind_asked, task_for
+from headstart.tasks import TASKS, goal_of, kind_asked, task_for
 from headstart.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -37,11 +38,45 @@ def gather(options: Options, track: Track) -> tuple[Task, Checked]:
         UsageError, DataError: the data are not there, or cannot be learned from.
     """
     columns, kind = (options.content or None, options.label or None), kind_asked(options.task)
-    examples = read(options.data, *columns, kind, goal_asked(options.goal))
+    asked = goal_of(options.task) or goal_asked(options.goal)
+    languages = (options.source_language, options.target_language)
+    examples = read(options.data, *columns, kind, asked, languages)
     if options.test:
-        examples = joined(examples, read(options.test, *columns, examples.kind, examples.goal))
+        examples = joined(examples, read(options.test, *columns, examples.kind, examples.goal, examples.languages))
     task = task_for(options.task, examples.kind, examples.goal)
-    return task, check(examples, task.inspect, track)
+    return task, check(examples, task.inspect, track, PairRules(**dict(options.rules)))
+
+
+SHARE = 1.0
+"""Of general pairs, as many are learned from as there are pairs of the user's own; Chu et al. 2017 (mixed fine-tuning)
+repeat the smaller set until both are alike."""
+JUDGED = 300
+
+
+def with_general(options: Options, checked: Checked, track: Track) -> tuple[Checked, Examples | None]:
+    """Add a share of general pairs to what is learned from, and hold some others back to be judged before and after.
+
+    Raises:
+        UsageError: they were given for examples that are no pairs.
+    """
+    mine = checked.examples
+    if not options.keep:
+        return checked, None
+    if mine.goal != "text":
+        raise UsageError("--keep is for translation: general pairs beside your own.", found=mine.how)
+    languages, both = mine.languages, set(checked.digests)
+    found = check(read(options.keep, None, None, "text", "text", languages), TASKS["translation"].inspect, track)
+    new = [i for i, digest in enumerate(found.digests) if digest not in both]
+    order = [new[i] for i in np.random.default_rng([options.seed, 0x6E]).permutation(len(new))]
+    judged, rest = order[: min(JUDGED, len(order) // 4)], order[min(JUDGED, len(order) // 4) :]
+    room = round(SHARE * sum(e.part in ("", "train") for e in mine.items))
+    taken = sorted(rest[:room])
+    more = [replace(found.examples.items[i], part="train", name=f"general: {found.examples.items[i].name}") for i in taken]
+    own = mine.items if mine.parts().keys() & {"train", "valid", "test"} else tuple(mine.items)
+    how = f"{mine.how}; kept in: {len(more)} general pairs of {found.examples.how}"
+    joined_ = replace(mine, items=(*own, *more), how=how)
+    digests = (*checked.digests, *(found.digests[i] for i in taken))
+    return Checked(joined_, digests), found.examples.only(sorted(judged))
 
 
 def joined(train: Examples, test: Examples) -> Examples:
@@ -49,7 +84,7 @@ def joined(train: Examples, test: Examples) -> Examples:
     kept = [e if e.part else replace(e, part="train") for e in train.items if e.part != "test"]
     further = [replace(e, part="test", name=f"test: {e.name}") for e in test.items]
     how = f"{train.how}; judged on further data: {test.how}"
-    return Examples((*kept, *further), how, (*train.findings, *test.findings), train.kind, train.goal)
+    return Examples((*kept, *further), how, (*train.findings, *test.findings), train.kind, train.goal, train.languages)
 
 
 def items_of(checked: Checked, size: Callable[[Content], int] = lambda _: 0) -> list[Item]:
@@ -96,7 +131,7 @@ def refusal(checked: Checked) -> DataError | None:
     """Return why the examples cannot be split, as far as that can be told without features; None where they can."""
     examples = checked.examples
     targets = [e.target for e in examples.items]
-    aim = aim_for(examples.goal, targets)
+    aim = aim_for(examples.goal, targets, examples.languages)
     parts = [e.part for e in examples.items]
     try:
         split(parts, aim.strata(aim.encode(targets)), copies(checked.digests, []), 0, aim.costly)
@@ -112,7 +147,7 @@ def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
     least = threshold_for(x_ND, parts)
     near, findings = near_duplicates(x_ND, [e.name for e in examples.items], parts, least)
     learned = [e.target for e in examples.items if e.part in ("", "train")]
-    aim = aim_for(examples.goal, learned or [e.target for e in examples.items])
+    aim = aim_for(examples.goal, learned or [e.target for e in examples.items], examples.languages)
     target_N = aim.encode([e.target for e in examples.items])
     stratum_N = aim.strata(target_N)
     found = replace(examples, findings=(*examples.findings, *findings))

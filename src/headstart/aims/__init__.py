@@ -9,6 +9,7 @@ from headstart.aims.boxes import some_boxes
 from headstart.aims.label import known, one_label
 from headstart.aims.labels import many_labels
 from headstart.aims.number import a_number, standardising
+from headstart.aims.text import some_text
 from headstart.data.examples import Goal, Target, labels_of
 from headstart.errors import UsageError
 
@@ -18,17 +19,20 @@ MADE: dict[Goal, Callable[[Sequence[Target]], Aim]] = {
     "number": standardising,
     "boxes": lambda targets: some_boxes(tuple(sorted({label for t in targets for label in labels_of(t)}))),
 }
+WRITTEN: tuple[Goal, ...] = ("text",)
 OPENED: dict[str, Callable[[tuple[str, ...]], Aim]] = {
     "label": one_label,
     "labels": many_labels,
     "number": lambda _: a_number(),
     "boxes": some_boxes,
+    "text": some_text,
 }
 
 
-def aim_for(goal: Goal, targets: Sequence[Target]) -> Aim:
-    """Return the aim of saying such targets: those that are learned from."""
-    return MADE[goal](targets)
+def aim_for(goal: Goal, targets: Sequence[Target], languages: tuple[str, str] = ("", "")) -> Aim:
+    """Return the aim of saying such targets: those that are learned from. Of texts, the languages say how they are
+    compared."""
+    return some_text(languages) if goal == "text" else MADE[goal](targets)
 
 
 def aim_of(goal: str, outputs: tuple[str, ...]) -> Aim:
@@ -42,9 +46,9 @@ def goal_asked(name: str) -> Goal | None:
     Raises:
         UsageError: there is no such aim.
     """
-    for goal in MADE:
+    for goal in (*MADE, *WRITTEN):
         if name == goal:
             return goal
     if name == "auto":
         return None
-    raise UsageError(f"There is no goal called {name!r}.", hint=f"One of auto, {', '.join(MADE)}.")
+    raise UsageError(f"There is no goal called {name!r}.", hint=f"One of auto, {', '.join((*MADE, *WRITTEN))}.")

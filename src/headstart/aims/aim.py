@@ -137,6 +137,8 @@ class Aim:
             where that is the same.
         apart: (what one model says, what another says, as `probabilities` gives it) -> by how much they differ at most.
         costly: whether heads take so long that choices are made on one part held out, and nothing is trained twice.
+        watched: (model, x_B..., truth_B) -> the loss by which a training is stopped early, where `loss_N` of what a
+            model gives would take long.
         pairs: whether two examples are either of one class or not, so that pairs of them can teach.
     """
 
@@ -164,3 +166,4 @@ class Aim:
     apart: Callable[[Floats, Floats], float] = differ
     costly: bool = False
     pairs: bool = False
+    watched: Loss | None = None

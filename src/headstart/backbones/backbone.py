@@ -87,6 +87,10 @@ class Backbone:
             a vector.
         why: why pictures are given to it as they are, where that was chosen by the data; else empty.
         maps_of: side of the pictures that they are of, in pixels.
+        whole: of a network that is taken as it is, last layers and all, as a translator is: (inputs_N...) ->
+            features_ND by which examples are told to be alike. Its features are its inputs, and its head runs it.
+            None where the last layers are left away.
+        untrained: whether it is new, so that there is nothing to transfer yet.
         readouts: the ways that the features are made of, where one is still to be chosen; the first is the usual one.
     """
 
@@ -107,6 +111,8 @@ class Backbone:
     maps: tuple[tuple[int, int, int], ...] = ()
     maps_of: int = 0
     why: str = ""
+    whole: Callable[[NDArray[Any]], NDArray[np.float32]] | None = field(default=None, repr=False)
+    untrained: bool = False
     readouts: tuple[Readout, ...] = field(default=(), repr=False)
 
 

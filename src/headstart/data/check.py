@@ -11,6 +11,8 @@ from typing import Protocol
 
 from headstart.data.examples import Content, Example, Examples, Finding, Kind, Part, labels_of
 from headstart.data.near import near_duplicates
+from headstart.data.pair_checks import PairRules, check_pairs
+from headstart.data.pair_files import Pairs
 from headstart.data.parts import without_unseen
 from headstart.errors import DataError
 from headstart.progress import Track
@@ -65,7 +67,7 @@ class Checked:
         return Checked(self.examples.only(keep, findings), tuple(self.digests[i] for i in keep))
 
 
-def check(examples: Examples, inspect: Inspect, progress: Track) -> Checked:
+def check(examples: Examples, inspect: Inspect, progress: Track, rules: PairRules | None = None) -> Checked:
     """Inspect every example and apply the rules for copies, classes and bad files.
 
     Copies of one file inside a part stay, and are named. A copy that is also in a later part (train, valid,
@@ -75,11 +77,14 @@ def check(examples: Examples, inspect: Inspect, progress: Track) -> Checked:
         examples: as read.
         inspect: looks at one example.
         progress: shows how far it is.
+        rules: for texts with translations, other thresholds.
 
     Raises:
         DataError: nothing is usable, more than `MAX_BAD_SHARE` of the files are bad, or there is a single
             class.
     """
+    if examples.goal == "text":
+        return _pairs(examples, inspect, progress, rules)
     checked = inspected(examples, inspect, progress)
     bad_share(checked.examples)
     checked = _without_copies(checked)
@@ -88,6 +93,14 @@ def check(examples: Examples, inspect: Inspect, progress: Track) -> Checked:
     digests = [d for d, e in zip(checked.digests, checked.examples.items, strict=True) if id(e) in kept]
     _several_classes(seen)
     return Checked(seen.only(range(len(seen)), _lonely(seen.items)), tuple(digests))
+
+
+def _pairs(examples: Examples, inspect: Inspect, progress: Track, rules: PairRules | None) -> Checked:
+    """Apply the rules for texts with translations, which have no classes."""
+    found = check_pairs(Pairs(examples, *examples.languages), rules)
+    checked = inspected(found.examples, inspect, progress)
+    bad_share(checked.examples)
+    return checked
 
 
 def inspected(examples: Examples, inspect: Inspect, progress: Track) -> Checked:

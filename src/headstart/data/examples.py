@@ -128,6 +128,7 @@ class Examples:
         findings: what the reader could not use or thinks worth knowing.
         kind: what the examples are, which says how they are inspected and encoded.
         goal: what their targets are.
+        languages: of texts with translations, the codes of both; empty where nobody says them.
     """
 
     items: tuple[Example, ...]
@@ -135,6 +136,7 @@ class Examples:
     findings: tuple[Finding, ...] = ()
     kind: Kind = "picture"
     goal: Goal = "label"
+    languages: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         return len(self.items)

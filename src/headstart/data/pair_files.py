@@ -136,7 +136,7 @@ def gathered_pairs(items: Sequence[Example], how: str, findings: Sequence[Findin
         said = "; ".join(finding.line() for finding in findings[:3])
         raise DataError("There is no pair of texts that can be used.", found=said or how)
     ordered = tuple(sorted(items, key=lambda e: (PARTS.index(e.part), e.name)))
-    return Pairs(Examples(ordered, how, tuple(findings), "text", "text"), source, target)
+    return Pairs(Examples(ordered, how, tuple(findings), "text", "text", (source, target)), source, target)
 
 
 def part_of(stem: str) -> Part:

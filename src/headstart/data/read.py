@@ -11,6 +11,7 @@ from headstart.data.boxes import holds_boxes, read_boxes
 from headstart.data.examples import Examples, Goal, Kind
 from headstart.data.folder import read_folder
 from headstart.data.hub import MARKERS, read_dataset
+from headstart.data.pairs import holds_pairs, read_pairs
 from headstart.data.parts import safe_name
 from headstart.data.pictures import sniff
 from headstart.data.rows import FORMATS, LINE_FORMATS, is_labelled_text
@@ -38,6 +39,7 @@ def read(
     label_column: str | None = None,
     kind: Kind | None = None,
     goal: Goal | None = None,
+    languages: tuple[str, str] = ("", ""),
 ) -> Examples:
     """Read labelled data, pictures or texts.
 
@@ -50,12 +52,16 @@ def read(
         label_column: of a table, the column of labels.
         kind: what the content is; None finds out by looking.
         goal: what is to be said of an example; None finds out by looking at the labels.
+        languages: of texts with translations, from which to which; found by names where they are empty.
 
     Raises:
         UsageError: there is nothing at that path, or a column is not there.
         DataError: what is there cannot be read as labelled data.
     """
     path, asked = place(source).expanduser(), Asked(content_column, label_column, kind, goal)
+    if goal == "text" or (goal is None and asked.kind != "picture" and (any(languages) or _translated(path, asked))):
+        sides = (content_column, label_column)
+        return read_pairs(source, languages[0] or None, languages[1] or None, *sides).examples
     if asked.goal in (None, "boxes") and asked.kind != "text" and path.exists() and holds_boxes(path):
         return read_boxes(path)
     if path.is_dir():
@@ -65,6 +71,11 @@ def read(
     if isinstance(source, str) and _HUB_NAME.match(source) and not path.parent.exists():
         return read_dataset(source, *asked)
     raise _not_there(path)
+
+
+def _translated(path: Path, asked: Asked) -> bool:
+    """Whether data are texts with translations and no columns were named, which would be those of labels."""
+    return asked.content is None and asked.label is None and path.exists() and holds_pairs(path)
 
 
 def place(source: str | Path) -> Path:

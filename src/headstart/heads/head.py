@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.backbones.backbone import Backbone
 from headstart.heads.boxes import BoxHead
 from headstart.heads.linear import LinearHead
+from headstart.heads.texts import TextHead
 
 if TYPE_CHECKING:
     import torch
@@ -39,10 +41,13 @@ class Head(Protocol):
     def arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]: ...
 
 
-def read_head(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, str]) -> LinearHead | BoxHead:
-    """Read a head back from what `arrays` gave.
+def read_head(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, str], backbone: Backbone | None = None) -> Head:
+    """Read a head back from what `arrays` gave; one that runs a whole network is given the backbone's.
 
     Raises:
         KeyError: something is missing.
     """
-    return BoxHead.read(arrays, about) if about.get("kind") == "boxes" else LinearHead.read(arrays)
+    kind = about.get("kind", "")
+    if kind == "texts" and backbone is not None:
+        return TextHead.read(about, backbone)
+    return BoxHead.read(arrays, about) if kind == "boxes" else LinearHead.read(arrays)

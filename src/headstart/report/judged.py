@@ -10,7 +10,7 @@ import numpy as np
 from headstart.data.examples import Goal
 from headstart.metrics import labels as label_metrics
 from headstart.metrics import tags
-from headstart.report import boxed
+from headstart.report import boxed, translated
 from headstart.report import page as p
 from headstart.report.mistakes import mistakes, read, weighed
 from headstart.report.story import Story
@@ -30,6 +30,7 @@ class Shown:
     mistakes: tuple[p.Mistake, ...] = ()
     weighed: str = ""
     third: str = "F1"
+    translations: tuple[p.Translation, ...] = ()
 
 
 def shown(story: Story) -> Shown:
@@ -96,9 +97,14 @@ def _boxes(story: Story) -> Shown:
     )
 
 
+def _text(story: Story) -> Shown:
+    return Shown(translations=translated.translations(story, read(story)))
+
+
 _SHOWN: dict[Goal, Callable[[Story], Shown]] = {
     "label": _one_label,
     "labels": _many_labels,
     "number": _a_number,
     "boxes": _boxes,
+    "text": _text,
 }

@@ -208,6 +208,20 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Translation:
+    """A translation by the network as it was and as it is now; words that the reference has not in their place have
+    weight 1. chrF++ of both, from 0 to 100. `was` is empty where nothing was known before."""
+
+    name: str
+    source: str
+    reference: str
+    was: Words
+    now: Words
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class ClassCount:
     """How many examples of a class each part holds, in the order of `DataFacts.parts`."""
 
@@ -276,6 +290,7 @@ class Page:
     reliability: Reliability | None = None
     scatter: Scatter | None = None
     mistakes: tuple[Mistake, ...] = ()
+    translations: tuple[Translation, ...] = ()
     weighed: str = ""
     third: str = "F1"
     data: DataFacts | None = None

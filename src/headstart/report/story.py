@@ -20,6 +20,7 @@ from headstart.metrics.interval import Measure, measured
 from headstart.stages.climb import Step
 from headstart.stages.curve import Point
 from headstart.stages.encode import Features
+from headstart.stages.general import KeptUp
 from headstart.stages.judge import Logits, RungScore, Scores
 from headstart.stages.probe import Probe
 from headstart.stages.scratch import sentence, worth
@@ -37,6 +38,8 @@ LIBRARIES = (
     "transformers",
     "tokenizers",
     "keras",
+    "sacrebleu",
+    "sentencepiece",
     "openvino",
     "pillow",
     "numpy",
@@ -67,6 +70,8 @@ class Story:
     deep: Deepened | None = None
     unfinished: bool = False
     moved: Moved = field(default_factory=dict)
+    before: Logits | None = None  # what the network said of the judged examples before anything was trained
+    kept: KeptUp | None = None
     pretrained: str = ""  # hash of the network that was not trained, as checked at the end
 
     @property
@@ -146,6 +151,8 @@ class Story:
             "unfinished": self.unfinished,
             "untried": [{"name": name, "reason": why} for name, why in self.untried],
             "scratch": self.scratch_record(),
+            "before": self.before_record(),
+            "general": self.kept.record() if self.kept else None,
             "curve": [self.point_record(p) for p in self.deep.curve] if self.deep else [],
             "seconds": {**{k: round(v, 4) for k, v in self.seconds.items()}, "total": round(total, 4)},
             "examples": self.counts,
@@ -184,6 +191,16 @@ class Story:
             "transfer_seconds": round(self.deep.plan.scratch.transfer, 4),
             "examples": len(scratch.rows),
         }
+
+    def before_record(self) -> dict[str, Any] | None:
+        """Return by how much the network as it was is surpassed on the judged examples; None where it was not asked."""
+        if self.before is None:
+            return None
+        rows, scoring = self.scores.rows, self.aim.scoring
+        unit_N = self.splits.unit[rows]
+        was = scoring.score(scoring.read(self.before, self.target_N[rows]), np.ones(len(rows)))
+        gain = worth(self.scores.logits_NK, self.before, self.target_N[rows], unit_N, scoring, self.options.seed)
+        return {"measures": was, "gain": gain.record()}
 
     def point_record(self, point: Point) -> dict[str, Any]:
         """Return a point of the learning curve as `scores.json` has it."""
@@ -280,12 +297,17 @@ def command(options: Options) -> str:
         "--seed": options.seed,
         "--precision": options.precision,
         "--plan": options.plan,
+        "--keep": options.keep,
     }
     for flag, value in flags.items():
         if value != getattr(defaults, flag[2:]):
             words += [flag, str(value)]
     if options.budget != defaults.budget:
         words += ["--budget", f"{options.budget:g}s"]
+    for flag, code in (("--from", options.source_language), ("--to", options.target_language)):
+        words += [flag, code] if code else []
+    for rule, value in options.rules:
+        words += ["--rule", f"{rule}={value:g}"]
     if options.labels:
         words += ["--labels-per-class", options.labels]
     if not options.scratch:

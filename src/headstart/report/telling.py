@@ -20,6 +20,7 @@ from headstart.report.words import number
 from headstart.stages.judge import RungScore
 from headstart.stages.plan import RungPlan, ScratchPlan
 from headstart.stages.ship import FILES
+from headstart.stages.text_probe import NOT_YET
 
 
 def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) -> p.Page:
@@ -40,6 +41,7 @@ def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) ->
         reliability=seen.reliability,
         scatter=seen.scatter,
         mistakes=seen.mistakes,
+        translations=seen.translations,
         weighed=seen.weighed,
         third=seen.third,
         data=_data(story),
@@ -84,6 +86,8 @@ def caveats(story: Story) -> tuple[str, ...]:
     near, linear = rungs.get("nearest neighbours"), rungs.get("linear head")
     if story.unfinished:
         out.append("This run has not finished: fine-tuning goes on. Run the same command to go on with it.")
+    if story.shipped.name == NOT_YET:
+        out.append("Nothing was trained: the budget had no room for it.")
     if head.low <= story.scores.guess.value:
         out.append(
             "The interval reaches what guessing gets: there is no evidence that this model has learned anything."
@@ -96,7 +100,7 @@ def caveats(story: Story) -> tuple[str, ...]:
             "they cannot be shipped as a plain model."
         )
     labels = Counter(label for e in story.examples.items for label in labels_of(e.target))
-    rare = [name for name, n in labels.items() if n < 10]
+    rare = [name for name, n in labels.items() if n < 10] if story.aim.goal != "text" else []
     if rare:
         shown = ", ".join(sorted(rare)[:5]) + (" …" if len(rare) > 5 else "")
         out.append(f"{len(rare)} class(es) have fewer than ten examples ({shown}): their scores mean little.")
@@ -260,7 +264,9 @@ def _use(story: Story, saved: Saved) -> p.Use:
 
 def _says(story: Story) -> str:
     names = ", ".join(story.aim.outputs)
-    said = {"label": f"one of {names}", "labels": f"any of {names}", "number": "a number"}
+    way = " to ".join(filter(None, story.aim.outputs)) or "another language"
+    text = f"its translation ({way})"
+    said = {"label": f"one of {names}", "labels": f"any of {names}", "number": "a number", "text": text}
     return said.get(story.aim.goal, names)
 
 

@@ -214,6 +214,10 @@ def traces(curves: Sequence[TrainingCurve]) -> Traces:
     return Traces(tuple(drawn[:TRAINING_CURVES]), len(drawn))
 
 
+def _changed(page: Page) -> bool:
+    return any(each.was for each in page.translations)
+
+
 def sections(page: Page) -> dict[str, str]:
     """Return the sections that have something to show, as anchor and title, in order."""
     reliable = page.reliability is not None and any(b.count for b in page.reliability.bins)
@@ -226,6 +230,8 @@ def sections(page: Page) -> dict[str, str]:
         ("calibration", "Can the probabilities be trusted?", reliable),
         ("scatter", "What it says and what is true", page.scatter is not None and bool(page.scatter.dots)),
         ("mistakes", "Most confident mistakes" if page.confusion else "Largest mistakes", bool(page.mistakes)),
+        ("translations", "Translations, worse and better than before" if _changed(page) else "The worst translations",
+         bool(page.translations)),
         ("data", "The data", page.data is not None),
         ("made", "How it was made", page.made is not None),
         ("use", "Using the model", page.use is not None and bool(page.use.snippets or page.use.files)),

@@ -119,7 +119,8 @@ def judge(
     if len(splits.judged):
         logits_NK = head.logits(features_ND(splits.judged))
         measures = _on(logits_NK, splits.judged, target_N, splits, scoring, seed)
-        constant_NK = np.broadcast_to(aim.guess(target_N[splits.train]), logits_NK.shape)
+        constant_K = aim.guess(target_N[splits.train])
+        constant_NK = np.broadcast_to(constant_K, (len(logits_NK), len(constant_K)))
         guess = _on(constant_NK, splits.judged, target_N, splits, scoring, seed)[0]
         return Scores(measures, guess, "test", rungs, splits.judged, logits_NK)
     shipped = next((t.rung for t in reversed(tried) if t.accepted), probe.rungs[-1])

@@ -24,6 +24,7 @@ BATCH = 32
 STEPS = 200
 EPOCHS = (4, 20)
 VIEWS = 8
+NEW_BATCH, NEW_RATE, NEW_EPOCHS = 64, 7e-4, 40
 MARGIN = 1.15
 """Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
 
@@ -44,20 +45,26 @@ MANY = 1000
 that was compared on a fifth of them ships, without that fifth."""
 
 
-def levels(speed: Speed, examples: int, folds: int, longer: int = 1) -> list[Level]:
-    """Return the ways to spend time on a rung, richest first; `longer` trainings where they are worth while."""
+def levels(
+    speed: Speed, examples: int, folds: int, longer: int = 1, one_start: bool = False, wanted: tuple[float, ...] = ()
+) -> list[Level]:
+    """Return the ways to spend time on a rung, richest first; `longer` trainings where they are worth while. Arguments as
+    of `plan`."""
     low, high = (longer * epochs for epochs in EPOCHS)
     epochs = max(low, min(high, -(-longer * STEPS * BATCH // max(1, examples))))
     rates = DEEP_RATES if speed.share > DEEP and not speed.lora else RATES
     middle = rates[1:2]
     if speed.attention and not speed.lora:
         rates, middle = ATTENTION_RATES, ATTENTION_RATES[:1]
+    if wanted and not speed.lora:
+        rates, middle = wanted, wanted[:1]
+    starts = STARTS[:1] if one_start else STARTS
     few = max(low, epochs // 2)
     ways = [
-        (folds, rates, STARTS, epochs, VIEWS, ""),
-        (folds, rates, STARTS, epochs, VIEWS // 2, "fewer views"),
-        (min(folds, 3), rates, STARTS, epochs, VIEWS // 2, "fewer views and folds"),
-        (min(folds, 3), rates, STARTS, few, VIEWS // 2, "fewer views, folds and epochs"),
+        (folds, rates, starts, epochs, VIEWS, ""),
+        (folds, rates, starts, epochs, VIEWS // 2, "fewer views"),
+        (min(folds, 3), rates, starts, epochs, VIEWS // 2, "fewer views and folds"),
+        (min(folds, 3), rates, starts, few, VIEWS // 2, "fewer views, folds and epochs"),
         (min(folds, 3), rates[:2], STARTS[:1], few, VIEWS // 2, "one start, fewer views, folds, epochs and rates"),
         (min(folds, 3), middle, STARTS[:1], few, VIEWS // 2, "one start and rate, fewer views, folds and epochs"),
         (min(folds, 2), middle, STARTS[:1], few, 2, "one start and rate, fewer views, folds and epochs"),
@@ -105,6 +112,25 @@ def rung_plan(
 def _least(speed: Speed) -> float:
     """Return the share of the head's rate that the lowest layer of a whole network gets."""
     return BOTTOM_OF_ATTENTION if speed.attention and not speed.lora else BOTTOM
+
+
+def new_plan(speed: Speed, examples: int, left: float) -> RungPlan:
+    """Return how a network with random weights is trained: whole, from the first batch on, as long as there is time."""
+    size = min(NEW_BATCH, max(4, examples // 8))
+    epoch = MARGIN * examples * speed.step
+    epochs = max(1, min(NEW_EPOCHS, int(left / epoch)))
+    why = {
+        "epochs": f"as many as fit in, {NEW_EPOCHS} at most; it ends earlier where the held-out loss has stopped falling",
+        "batch": f"{NEW_BATCH}, or an eighth of the examples",
+        "folds": "what was watched ships",
+        "starts": "random weights",
+        "rates": "a small transformer's (see recipes/), warmed up over a tenth of the steps, then a cosine",
+        "seconds": f"measured speed, and {MARGIN - 1:.0%} more",
+    }
+    rates = (NEW_RATE,)
+    return RungPlan(
+        speed.name, 1, epochs, size, 1, STARTS[1:], rates, 1.0, speed.low, 0, round(epochs * epoch, 1), why, again=False
+    )
 
 
 def pairs_plans(speed: Speed, examples: int, folds: int, again: bool) -> list[RungPlan]:

@@ -39,6 +39,8 @@ def plan(
     again: bool = True,
     by_pairs: bool = False,
     longer: int = 1,
+    one_start: bool = False,
+    rates: tuple[float, ...] = (),
 ) -> Plan:
     """Choose what each rung does.
 
@@ -55,12 +57,14 @@ def plan(
         views: the most that are worth caching.
         longer: how many times as many epochs are worth while: see `Task.longer`.
         by_pairs: whether pairs of examples are worth trying, with all layers, before labels are.
+        one_start: whether heads start in one way alone, as those do that are a network's own.
+        rates: that are tried, where a task has its own, the one to take where there is time for one first.
         again: whether the best setting is trained once more, on all training examples; else what was compared ships.
     """
     ways = [
         [
             rung_plan(speed, examples, level, folds, views, again, longer)
-            for level in levels(speed, examples, folds, longer)
+            for level in levels(speed, examples, folds, longer, one_start, rates)
         ]
         for speed in speeds
     ]

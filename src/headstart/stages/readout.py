@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones.backbone import Readout
+from headstart.backbones.backbone import Backbone, Readout
 from headstart.stages.probe import Probe
 
 Floats = NDArray[np.float32]
@@ -22,6 +22,11 @@ Floats = NDArray[np.float32]
 def first_columns(x_ND: Floats, readouts: Sequence[Readout]) -> Floats:
     """Return the features of the usual way."""
     return x_ND[:, readouts[0].columns] if readouts else x_ND
+
+
+def alike(x_ND: Floats, backbone: Backbone) -> Floats:
+    """Return features by which examples are told to be alike."""
+    return backbone.whole(x_ND) if backbone.whole else summary(first_columns(x_ND, backbone.readouts), backbone.maps)
 
 
 def summary(x_ND: Floats, maps: Sequence[tuple[int, int, int]]) -> Floats:

@@ -16,9 +16,7 @@ from headstart.aims.aim import Aim
 from headstart.backbones.backbone import Backbone, Saved
 from headstart.backbones.engine import Array
 from headstart.errors import ModelError, UsageError
-from headstart.heads.boxes import BoxHead
 from headstart.heads.head import Head, read_head
-from headstart.heads.linear import LinearHead
 from headstart.ragged import pile
 from headstart.store import (
     file_digest,
@@ -186,8 +184,8 @@ def _carry_over(old: Path, new: Path) -> None:
                 shutil.copy2(item, new / item.name, follow_symlinks=False)
 
 
-def load_head(path: Path) -> LinearHead | BoxHead:
-    """Read a head back.
+def load_head(path: Path, backbone: Backbone | None = None) -> Head:
+    """Read a head back, for its network.
 
     Raises:
         ModelError: the file is missing or torn.
@@ -197,6 +195,6 @@ def load_head(path: Path) -> LinearHead | BoxHead:
     try:
         with safe_open(path, "numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return read_head(arrays, file.metadata() or {})
+            return read_head(arrays, file.metadata() or {}, backbone)
     except (OSError, KeyError, SafetensorError) as error:
         raise ModelError(f"The model's {path.name} cannot be read.", found=str(error)) from error

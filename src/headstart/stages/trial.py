@@ -19,7 +19,7 @@ from headstart.checkpoints import read, write
 from headstart.heads.head import Head
 from headstart.heads.top import keep_statistics
 from headstart.progress import Advance
-from headstart.stages.batches import Batches, Source, tensor
+from headstart.stages.batches import Batches, Source, target_tensor, tensor
 from headstart.stages.loops import Clock, Log, counted, logged, resume, saved, until_stale, within
 from headstart.stages.pairs import fit_head, pair_loss
 from headstart.stages.split import Index
@@ -100,10 +100,16 @@ def attempt(
     target_H = batches.target_N[held]
     start, training = begun(model, recipe, batches, aim, by_pairs)
 
+    def watched() -> float:
+        return watched_loss(model, batches, held, aim)
+
     def loss() -> float:
         now = {n: t.clone() for n, t in training.followed.items()}
         training.use(training.average)
-        value = float(aim.loss_N(logits_of(model, batches.source, held, batches.device), target_H).mean())
+        if aim.watched:
+            value = watched()
+        else:
+            value = float(aim.loss_N(logits_of(model, batches.source, held, batches.device), target_H).mean())
         training.use(now)
         return value if np.isfinite(value) else float("inf")
 
@@ -125,6 +131,23 @@ def attempt(
         spent.unlink(missing_ok=True)
     watch.advance(recipe.steps - training.step)
     return tried
+
+
+def watched_loss(model: Any, batches: Batches, held: Index, aim: Aim) -> float:
+    """Return the mean of the loss that is watched on held examples, in eval mode; the model is left as it was."""
+    assert aim.watched is not None
+    was = [(module, module.training) for module in model.modules()]
+    model.eval()
+    total = 0.0
+    with torch.inference_mode():
+        for at in range(0, len(held), _JUDGED):
+            rows = held[at : at + _JUDGED]
+            x_B = tensor(batches.source.clean(rows), batches.device)
+            loss = aim.watched(model, x_B, target_tensor(batches.target_N[rows], batches.device))
+            total += float(loss) * len(rows)
+    for module, training in was:
+        module.training = training
+    return total / max(1, len(held))
 
 
 def ended(folder: Path, alpha: float) -> Tensors:

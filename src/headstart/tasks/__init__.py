@@ -6,8 +6,10 @@ from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 from headstart.tasks.object_detection import OBJECT_DETECTION
 from headstart.tasks.task import Task
 from headstart.tasks.text_classification import TEXT_CLASSIFICATION
+from headstart.tasks.translation import TRANSLATION
 
-TASKS: dict[str, Task] = {task.name: task for task in (IMAGE_CLASSIFICATION, OBJECT_DETECTION, TEXT_CLASSIFICATION)}
+TABLE = (IMAGE_CLASSIFICATION, OBJECT_DETECTION, TEXT_CLASSIFICATION, TRANSLATION)
+TASKS: dict[str, Task] = {task.name: task for task in TABLE}
 
 
 def task_named(name: str) -> Task:
@@ -24,6 +26,12 @@ def task_named(name: str) -> Task:
 def kind_asked(name: str) -> Kind | None:
     """Return what kind of examples a task takes; None for `auto`: what the data are decides."""
     return None if name == "auto" else task_named(name).kind
+
+
+def goal_of(name: str) -> Goal | None:
+    """Return what a task says of an example, where that is one thing; None for `auto`."""
+    goals = () if name == "auto" else task_named(name).goals
+    return goals[0] if len(goals) == 1 else None
 
 
 def task_for(name: str, kind: Kind, goal: Goal = "label") -> Task:

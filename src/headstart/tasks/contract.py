@@ -137,7 +137,7 @@ def resumes(trial: Trial) -> None:
         options = trial.options("resumed")
         checked = gather(options, quiet)[1]
         items = items_of(checked, trial.task.size)
-        backbone = trial.task.fitted(trial.task.backbone(trial.backbone), [e.target for e in checked.examples.items])
+        backbone = trial.task.fitted(trial.task.backbone(trial.backbone), checked.examples)
         half = encoder(trial.task, backbone, root=Path(options.cache))
         half.encode(items[::2], quiet, lambda: 0.0)
         try:

@@ -14,9 +14,20 @@ from headstart.backbones.depths import Depth
 from headstart.backbones.detectors import fitted, open_detector_backbone
 from headstart.data.augment import View
 from headstart.data.box_views import load_box_view, seen
+from headstart.data.examples import Examples
 from headstart.data.pictures import inspect_picture
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
-from headstart.tasks.task import Augment, Load, Task
+from headstart.tasks.task import Augment, Load, Prober, Task
+
+
+def _fitted(backbone: Backbone, examples: Examples) -> Backbone:
+    return fitted(backbone, [e.target for e in examples.items])
+
+
+def _probe(backbone: Backbone, seed: int) -> Prober:
+    from headstart.stages.box_probe import box_probe
+
+    return partial(box_probe, backbone, seed=seed)
 
 
 def _view(backbone: Backbone, view: View) -> Load:
@@ -40,7 +51,8 @@ OBJECT_DETECTION = Task(
     goals=("boxes",),
     inspect=inspect_picture,
     backbone=open_detector_backbone,
-    fitted=fitted,
+    fitted=_fitted,
+    probe=_probe,
     load=IMAGE_CLASSIFICATION.load,
     size=lambda _: 0,
     batch=1,

@@ -13,17 +13,40 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.aims.aim import Aim, Truth
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.depths import Depth
 from headstart.data.augment import View
 from headstart.data.check import Inspect
-from headstart.data.examples import Content, Goal, Kind, Target
+from headstart.data.examples import Content, Examples, Goal, Kind
 from headstart.report.pieces import Cut
+from headstart.stages.probe import Probe, probe
+from headstart.stages.split import Splits
 
 
-def as_it_is(backbone: Backbone, targets: Sequence[Target]) -> Backbone:
+def as_it_is(backbone: Backbone, examples: Examples) -> Backbone:
     """Return the backbone."""
     return backbone
+
+
+class Prober(Protocol):
+    """(features_ND, truth_N, aim, splits, clock, advance) -> the first rungs."""
+
+    def __call__(
+        self,
+        features_ND: NDArray[np.float32],
+        target_N: Truth,
+        aim: Aim,
+        splits: Splits,
+        clock: Callable[[], float],
+        advance: Callable[[int], None],
+        /,
+    ) -> Probe: ...
+
+
+def on_features(backbone: Backbone, seed: int) -> Prober:
+    """Return the rungs that need nothing but features."""
+    return probe
 
 
 class Load(Protocol):
@@ -60,8 +83,11 @@ class Task:
         backbone: opens a pretrained network by what the user wrote.
         kind: what its examples are, as readers tell it.
         goals: what may be said of them.
-        fitted: (backbone, targets) -> the backbone as these data need it.
+        fitted: (backbone, examples) -> the backbone as these data need it.
+        probe: (backbone, seed) -> the first rungs, as `stages.probe` has them.
         longer: how many times as many epochs as a linear head takes are worth while.
+        rates: learning rates that its networks want, where these are others than usual; the first where there is time
+            for one.
         load: a backbone -> the function that makes its inputs.
         size: how long an example is to a network, in any unit; 0 where all are alike.
         batch: how many inputs of one shape an engine on a CPU takes at a time.
@@ -100,7 +126,9 @@ class Task:
     sample: str
     endings: Sequence[str]
     goals: tuple[Goal, ...] = ("label", "labels", "number")
-    fitted: Callable[[Backbone, Sequence[Target]], Backbone] = as_it_is
+    fitted: Callable[[Backbone, Examples], Backbone] = as_it_is
+    probe: Callable[[Backbone, int], Prober] = on_features
     longer: int = 1
+    rates: tuple[float, ...] = ()
     remark: Callable[[Backbone, bytes], Iterable[tuple[str, str]]] | None = None
     pairs: bool = False

@@ -1,0 +1,127 @@
+"""Finding a translator by what the user wrote, and making it fit the pairs: languages, vocabulary, a new network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from headstart.backbones.backbone import Backbone, freeze
+from headstart.backbones.from_seq2seq import between, languages_of, open_translator, sentences, translator
+from headstart.data.examples import Examples
+from headstart.errors import BackboneError
+
+NEW = "new:marian-small"
+LENGTH = 128
+MODEL = {
+    "d_model": 256, "encoder_layers": 3, "decoder_layers": 3, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4, "encoder_ffn_dim": 1024, "decoder_ffn_dim": 1024, "dropout": 0.1,
+    "activation_function": "swish", "scale_embedding": True, "static_position_embeddings": True,
+    "max_position_embeddings": 256, "tie_word_embeddings": True, "share_encoder_decoder_embeddings": True,
+}  # fmt: skip
+"""Opus-MT's architecture at half its width and depth: an hour on two cores is enough to train it (see recipes/)."""
+
+
+def open_translation_backbone(name: str) -> Backbone:
+    """Open a pretrained translator.
+
+    Args:
+        name: a folder in transformers' or headstart's layout; a name on the hub, such as
+            `Helsinki-NLP/opus-mt-en-fr`; or `new:marian-small`, a small network with random weights and a vocabulary of
+            the data's own.
+
+    Raises:
+        BackboneError: there is no such model, or none was named: which languages it must know is not known before.
+    """
+    if name == NEW:
+        return _blank()
+    if name in ("auto", "") or name.startswith("new:"):
+        raise BackboneError(
+            "Translation has no default network: it depends on the languages.",
+            found=name,
+            hint=f"--backbone Helsinki-NLP/opus-mt-en-fr (or another of the hub), a folder, or {NEW}, which is trained "
+            "from nothing.",
+        )
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return open_translator(str(folder), name, f"local folder {folder.name}")
+    return open_translator(name, name, f"Hugging Face hub: {name}")
+
+
+def fitted(backbone: Backbone, examples: Examples) -> Backbone:
+    """Return a translator as these pairs need it.
+
+    A new one gets a vocabulary and random weights; of a small Marian network that spells the target's language out
+    letter by letter the vocabulary is renewed; all others are told their languages.
+
+    Raises:
+        BackboneError: it must be told a language that nobody said, or that it does not know.
+    """
+    if backbone.untrained:
+        return _new(examples)
+    languages = languages_of(backbone, examples)
+    if backbone.architecture == "marian" and not sentences(backbone).source.supported_language_codes:
+        backbone = _respelled(backbone, examples, languages)
+    return between(backbone, languages)
+
+
+def _texts(examples: Examples) -> tuple[list[str], list[str]]:
+    """Return the sources and targets that are learned from."""
+    learned = [e for e in examples.items if e.part in ("", "train")]
+    return [e.content.read().decode("utf-8", "replace") for e in learned], [str(e.target) for e in learned]
+
+
+def _blank() -> Backbone:
+    """Return what stands for a new network until the data are read."""
+    from headstart.backbones.vocabulary import tokenizer_of, trained
+
+    model = trained(["a b c d e f g h i j k l m n o p q r s t u v w x y z"], 64)
+    made = _made(tokenizer_of(model, ("", ""), LENGTH), ("", ""))
+    return replace(made, untrained=True)
+
+
+def _new(examples: Examples) -> Backbone:
+    from headstart.backbones.vocabulary import tokenizer_of, trained
+
+    sources, targets = _texts(examples)
+    model = trained([*sources, *targets])
+    made = _made(tokenizer_of(model, examples.languages, LENGTH), examples.languages)
+    return replace(between(made, examples.languages), untrained=True)
+
+
+def _made(tokenizer: Any, languages: tuple[str, str], seed: int = 0) -> Backbone:
+    """Return a small Marian network with random weights."""
+    import torch
+    from transformers import MarianConfig, MarianMTModel
+
+    pad = tokenizer.get_vocab()["<pad>"]
+    ids = {"pad_token_id": pad, "decoder_start_token_id": pad, "eos_token_id": 0, "forced_eos_token_id": 0}
+    config = MarianConfig(vocab_size=pad + 1, decoder_vocab_size=pad + 1, bos_token_id=None, **MODEL, **ids)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        network = freeze(MarianMTModel(config))
+    return translator(network, tokenizer, NEW, "random weights", languages)
+
+
+def _respelled(backbone: Backbone, examples: Examples, languages: tuple[str, str]) -> Backbone:
+    """Return a Marian network with a vocabulary of the data, where its own spells the target's language out."""
+    from headstart.backbones.vocabulary import SPELLED, carried, spells_out, tokenizer_of, trained
+
+    fed = sentences(backbone)
+    sources, targets = _texts(examples)
+    fresh = trained([*sources, *targets], min(len(fed.source), 8000))
+    times = spells_out(fed.source, _some(targets), fresh)
+    if times < SPELLED or fed.source.separate_vocabs:
+        return backbone
+    network = deepcopy(backbone.trunk.network)
+    tokenizer = tokenizer_of(fresh, languages, fed.length)
+    same = carried(network, fed.source, tokenizer)
+    made = translator(network, tokenizer, backbone.name, backbone.source, languages)
+    what = f"its vocabulary takes {times:.1f} times the pieces that one of these data takes, so it was renewed"
+    return replace(made, why=f"{what}: {same} of {len(tokenizer)} pieces are carried over, the others start as means")
+
+
+def _some(texts: Sequence[str]) -> list[str]:
+    return list(texts[:: max(1, len(texts) // 500)])

@@ -1,0 +1,110 @@
+"""Vocabularies of small Marian networks: made of the data with SentencePiece, its one door; or made anew for a language
+that the old one spells out letter by letter, with what both have in common carried over.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+SIZE = 8000
+_FEWEST = 200
+SPELLED = 1.3
+"""A vocabulary that takes so many times the pieces that one made of the data takes is not the one for them. English
+captions and their French, by a vocabulary of both: 1.00; German by it: see dev/LOG.md."""
+EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
+
+
+def trained(texts: Iterable[str], size: int = SIZE) -> bytes:
+    """Return a SentencePiece model of texts: `</s>` is 0 and `<unk>` 1, as Marian wants.
+
+    Args:
+        texts: of both languages.
+        size: pieces, fewer where the texts have not so many.
+    """
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.set_min_log_level(2)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(list(texts)), model_writer=model, vocab_size=size, hard_vocab_limit=False,
+        character_coverage=1.0, eos_id=0, unk_id=1, bos_id=-1, pad_id=-1, num_threads=1,
+    )  # fmt: skip
+    return model.getvalue()
+
+
+def pieces(model: bytes, texts: Sequence[str]) -> int:
+    """Return how many pieces a model cuts texts into; an unknown one counts as two."""
+    import sentencepiece
+
+    read = sentencepiece.SentencePieceProcessor(model_proto=model)
+    unknown = read.unk_id()
+    return sum(1 + (i == unknown) for ids in read.encode(list(texts)) for i in ids)
+
+
+def tokenizer_of(model: bytes, languages: tuple[str, str], length: int) -> Any:
+    """Return Marian's tokenizer of a SentencePiece model for both languages; `<pad>` comes after its pieces."""
+    import sentencepiece
+    from transformers import MarianTokenizer
+
+    read = sentencepiece.SentencePieceProcessor(model_proto=model)
+    table = {read.id_to_piece(i): i for i in range(read.get_piece_size())}
+    table[PAD] = len(table)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for side in ("source.spm", "target.spm"):
+            (folder / side).write_bytes(model)
+        (folder / "vocab.json").write_text(json.dumps(table, ensure_ascii=False), encoding="utf-8")
+        paths = {side: str(folder / file) for side, file in _FILES.items()}
+        return MarianTokenizer(
+            **paths, source_lang=languages[0] or None, target_lang=languages[1] or None, model_max_length=length
+        )
+
+
+_FILES = {"source_spm": "source.spm", "target_spm": "target.spm", "vocab": "vocab.json"}
+
+
+def spells_out(tokenizer: Any, texts: Sequence[str], fresh: bytes) -> float:
+    """Return how many times the pieces of a fresh vocabulary an old one takes for texts of the target's language."""
+    return pieces(tokenizer.spm_target.serialized_model_proto(), texts) / max(1, pieces(fresh, texts))
+
+
+def carried(network: Any, old: Any, new: Any) -> int:
+    """Give a Marian network the words of another tokenizer, in place; returns how many pieces were carried over.
+
+    A piece that both have keeps its row of the embedding; another gets the mean of the rows of the pieces into which
+    the old tokenizer cuts it (Gee et al. 2022, fast vocabulary transfer), the mean of all where it knows none of it.
+    """
+    import torch
+
+    before = network.get_input_embeddings().weight.detach().clone()
+    bias = network.final_logits_bias.detach().clone()
+    known, table = old.get_vocab(), new.get_vocab()
+    rows = torch.empty(len(table), before.shape[1])
+    biases = torch.zeros(1, len(table))
+    same = 0
+    for piece, at in table.items():
+        ids = [known[piece]] if piece in known else _cut(old, piece)
+        rows[at] = before[ids].mean(0) if ids else before.mean(0)
+        biases[0, at] = bias[0, ids].mean() if ids else 0.0
+        same += piece in known
+    network.resize_token_embeddings(len(table), mean_resizing=False)
+    with torch.no_grad():
+        network.get_input_embeddings().weight.copy_(rows)
+        network.final_logits_bias = biases
+    pad = table[PAD]
+    for config in (network.config, network.generation_config):
+        config.pad_token_id = config.decoder_start_token_id = pad
+    network.config.vocab_size = network.config.decoder_vocab_size = len(table)
+    network.generation_config.bad_words_ids = None
+    return same
+
+
+def _cut(old: Any, piece: str) -> list[int]:
+    found = old.spm_target.encode(piece.replace("▁", " "), out_type=str)
+    known = old.get_vocab()
+    return [known[p] for p in found if p in known and p != UNK]

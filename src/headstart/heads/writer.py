@@ -1,0 +1,129 @@
+"""Networks that write, in PyTorch: their loss as they are trained, and what they write, greedily or along beams.
+
+Encoder, decoder and search are transformers'. Label smoothing is that of Vaswani et al. 2017, 1706.03762.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from headstart.codes import WIDTH, codes_of, texts_of
+from headstart.heads.texts import Asking, TextHead
+
+IGNORED = -100
+
+
+class Writer(nn.Module):
+    """tokens_NL2, or states_NLD of a frozen encoder -> codes_NK: what the network writes, greedily.
+
+    Greedily, as it is asked again and again while rungs are compared; the head that comes of it follows beams.
+
+    Args:
+        body: has the network as `network`; shared, not copied.
+        head: how it is asked.
+        low: whether it computes in bfloat16.
+    """
+
+    def __init__(self, body: nn.Module, head: TextHead, low: bool = False) -> None:
+        super().__init__()
+        self.body, self.sentences, self.asking, self.low = body, head.sentences, head.asking, low
+
+    def forward(self, x_N: torch.Tensor) -> torch.Tensor:
+        network = self.body.network
+        with torch.autocast(x_N.device.type, dtype=torch.bfloat16, enabled=self.low):
+            ids_NT = search(network, given(network, x_N), self.sentences, 1, self.asking.penalty)
+        texts = self.sentences.texts(ids_NT.cpu().numpy())
+        return torch.from_numpy(codes_of(texts, WIDTH).astype(np.float32))
+
+    def loss(self, x_B: torch.Tensor, codes_BT: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross entropy of the target's tokens, labels smoothed, in nats."""
+        network: Any = self.body.network
+        labels_BT = self.sentences.labels(texts_of(codes_BT.cpu().numpy())).to(x_B.device)
+        with torch.autocast(x_B.device.type, dtype=torch.bfloat16, enabled=self.low):
+            logits_BTV = network(**given(network, x_B), **taught(network, labels_BT), use_cache=False).logits
+        smoothing = self.asking.smoothing if self.training else 0.0
+        flat_V = logits_BTV.float().flatten(0, 1)
+        return F.cross_entropy(flat_V, labels_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing)
+
+    def head(self, temperature: float = 1.0) -> TextHead:
+        """Return the head of the network as it is now."""
+        return TextHead(self.body.network, self.sentences, self.asking)  # type: ignore[arg-type]
+
+
+def given(network: Any, x_N: torch.Tensor) -> dict[str, Any]:
+    """Return the arguments of a network for tokens_NL2, or for states_NLD that its encoder gave before."""
+    if x_N.is_floating_point():
+        from transformers.modeling_outputs import BaseModelOutput
+
+        there_NL = (x_N != 0).any(-1)
+        return {"encoder_outputs": BaseModelOutput(last_hidden_state=x_N), "attention_mask": there_NL.long()}  # type: ignore[arg-type]
+    there_NL = x_N[..., 1] == 1
+    ids_NL = torch.where(there_NL, x_N[..., 0], network.config.pad_token_id).long()
+    return {"input_ids": ids_NL, "attention_mask": there_NL.long()}
+
+
+def taught(network: Any, labels_BT: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the decoder's input: the labels moved by one, as its library moves them, without its own loss if it can."""
+    move = getattr(network, "prepare_decoder_input_ids_from_labels", None)
+    return {"labels": labels_BT} if move is None else {"decoder_input_ids": move(labels=labels_BT)}
+
+
+def search(network: Any, inputs: dict[str, Any], sentences: Any, beams: int, penalty: float) -> torch.Tensor:
+    """Return ids_NT of what a network writes, eval mode or not; the special tokens are still in it."""
+    length = inputs["attention_mask"].shape[1]
+    made: torch.Tensor = network.generate(
+        **inputs,
+        num_beams=beams,
+        do_sample=False,
+        length_penalty=penalty,
+        early_stopping=beams > 1,
+        max_new_tokens=min(sentences.length, 2 * length + 20),
+        **sentences.forced,
+    )
+    return made
+
+
+def written(network: nn.Module, sentences: Any, tokens_NL2: NDArray[Any], asking: Asking) -> list[str]:
+    """Return what a network writes for each input, in order.
+
+    An input in several parts (see `Sentences.load`) is written part by part; one without a token gives an empty text.
+    Parts of one length go together: nothing is filled up, and what one gives does not depend on its neighbours.
+    """
+    parts = [(row, part_L) for row, tokens_L2 in enumerate(tokens_NL2) for part_L in _parts(tokens_L2)]
+    order = sorted(range(len(parts)), key=lambda i: len(parts[i][1]))
+    texts = [""] * len(parts)
+    place = next(network.parameters()).device
+    with torch.inference_mode():
+        for at in _batches([len(parts[i][1]) for i in order], asking.batch):
+            ids_BL = torch.from_numpy(np.stack([parts[i][1] for i in order[at]])).long().to(place)
+            inputs = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
+            ids_BT = search(network, inputs, sentences, asking.beams, asking.penalty)
+            for i, text in zip(order[at], sentences.texts(ids_BT.cpu().numpy()), strict=True):
+                texts[i] = text
+    out: list[list[str]] = [[] for _ in tokens_NL2]
+    for (row, _), text in zip(parts, texts, strict=True):
+        out[row].append(text)
+    return [sentences.joint.join(each) for each in out]
+
+
+def _parts(tokens_L2: NDArray[Any]) -> list[NDArray[np.int64]]:
+    number_L = tokens_L2[:, 1].astype(np.int64)
+    ids_L = tokens_L2[:, 0].astype(np.int64)
+    return [ids_L[number_L == part] for part in range(1, int(number_L.max(initial=0)) + 1)]
+
+
+def _batches(lengths: Sequence[int], size: int) -> list[slice]:
+    """Return slices of sorted lengths, each of one length and of `size` at most."""
+    out, start = [], 0
+    for i in range(1, len(lengths) + 1):
+        if i == len(lengths) or lengths[i] != lengths[start] or i - start == size:
+            out.append(slice(start, i))
+            start = i
+    return out
