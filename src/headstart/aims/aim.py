@@ -140,6 +140,7 @@ class Aim:
         watched: (model, x_B..., truth_B) -> the loss by which a training is stopped early, where `loss_N` of what a
             model gives would take long.
         pairs: whether two examples are either of one class or not, so that pairs of them can teach.
+        lengths: truth_N -> how long each is to a network, in the unit of the task's `size`; None where all are alike.
     """
 
     goal: Goal
@@ -167,3 +168,4 @@ class Aim:
     costly: bool = False
     pairs: bool = False
     watched: Loss | None = None
+    lengths: Callable[[Truth], Index] | None = None

@@ -68,6 +68,7 @@ def some_text(languages: tuple[str, ...]) -> Aim:
         apart=apart,
         costly=True,
         watched=lambda model, x_B, truth_BT: model.loss(x_B, truth_BT),
+        lengths=_lengths,
     )
 
 
@@ -79,8 +80,12 @@ def _encode(targets: Sequence[Target]) -> Truth:
     return codes_of([str(target) for target in targets])
 
 
+def _lengths(truth_NT: Truth) -> Index:
+    return np.asarray((truth_NT != 0).sum(1), np.intp)
+
+
 def _strata(truth_NT: Truth) -> Index:
-    length_N = (truth_NT != 0).sum(1)
+    length_N = _lengths(truth_NT)
     rank_N = np.argsort(np.argsort(length_N, kind="stable"), kind="stable")
     return np.asarray(rank_N * STRATA // max(1, len(rank_N)), np.intp)
 

@@ -65,6 +65,8 @@ def given(network: Any, x_N: torch.Tensor) -> dict[str, Any]:
         there_NL = (x_N != 0).any(-1)
         return {"encoder_outputs": BaseModelOutput(last_hidden_state=x_N), "attention_mask": there_NL.long()}  # type: ignore[arg-type]
     there_NL = x_N[..., 1] == 1
+    longest = max(1, int(there_NL.sum(1).max()))  # the first part stands at the front
+    x_N, there_NL = x_N[:, :longest], there_NL[:, :longest]
     ids_NL = torch.where(there_NL, x_N[..., 0], network.config.pad_token_id).long()
     return {"input_ids": ids_NL, "attention_mask": there_NL.long()}
 

@@ -58,8 +58,10 @@ class Ground:
 
     @property
     def size_N(self) -> Index | None:
-        """How long each example is to a network; None where all are alike."""
+        """How long each example is to a network, or what is to be said of it; None where all are alike."""
         size_N = np.asarray([item.size for item in self.items], np.intp)
+        if self.aim.lengths is not None:
+            size_N = np.maximum(size_N, self.aim.lengths(self.target_N))
         return size_N if size_N.any() else None
 
     def watch(self, folder: Path, left: Callable[[], float], advance: Advance) -> Watch:
