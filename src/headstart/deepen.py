@@ -16,13 +16,13 @@ from headstart.runs import Budget, Run, Tell
 from headstart.stages.batches import Source
 from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
-from headstart.stages.encode import Item
 from headstart.stages.ground import Ground
 from headstart.stages.pairs import FEW
-from headstart.stages.levels import new_plan
+from headstart.stages.levels import NEW_BATCH, new_plan
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
 from headstart.stages.sources import inputs
+from headstart.stages.split import Index
 from headstart.stages.speed import Learned, precisions, speeds, step_seconds
 
 SAMPLE = 8
@@ -67,17 +67,18 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
         left = budget.left(reserve)
         return max(0.0, (left - SCRATCH_AGAIN * used) / (1 + SCRATCH_AGAIN) if scratch else left)
 
-    contents = [item.content.read for item in typical([ground.items[i] for i in train])]
-    learned = Learned(ground.target_N[train[:BATCH]], ground.aim, ground.probe.head)
-    measured = []
-    for each in speeds(ground.encoder, contents, learned, len(train), for_rungs(), ground.device, ground.clock):
-        measured.append(each)
+    some = typical(ground, train)
+    contents = [ground.items[i].content.read for i in some]
+    learned = Learned(ground.target_N[some], ground.aim, ground.probe.head)
+    new = ground.encoder.backbone.untrained
+    size, left = NEW_BATCH if new else BATCH, for_rungs()
+    measured = list(speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock))
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
     views = ground.encoder.task.augment.views
     by_pairs = ground.encoder.task.pairs and ground.aim.pairs and len(train) <= FEW * ground.outputs
     again, longer = not (ground.splits.given_valid or ground.aim.costly), ground.encoder.task.longer
-    if ground.encoder.backbone.untrained:
+    if new:
         rung = new_plan(measured[-1], len(train) - ground.splits.given_valid, budget.left(reserve))
         return Plan(budget.seconds, (rung,), (), None, "the network began with random weights itself")
     own = (ground.aim.costly, ground.encoder.task.rates)
@@ -89,14 +90,17 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     return replace(alone, without="the budget has room for tuning or for this, not for both") if alone.rungs else made
 
 
-def typical(items: Sequence[Item]) -> list[Item]:
-    """Return a few examples, evenly spread, of about the mean size: what a step takes on these, it takes on average.
+def typical(ground: Ground, rows: Index) -> Index:
+    """Return a few of some examples, evenly spread, of about the mean size: a step takes on these what it takes on
+    average.
 
     Batches are of like lengths; one of mixed lengths, filled up to the longest, would take twice as long.
     """
-    mean = sum(item.size for item in items) / max(1, len(items))
-    spread = items[:: max(1, len(items) // (SAMPLE * SAMPLE))] if mean else items[:: max(1, len(items) // SAMPLE)]
-    return sorted(spread, key=lambda item: abs(item.size - mean))[:SAMPLE]
+    if ground.size_N is None:
+        return rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
+    off_N = np.abs(ground.size_N - ground.size_N[rows].mean())
+    spread = rows[:: max(1, len(rows) // (SAMPLE * SAMPLE))]
+    return spread[np.argsort(off_N[spread], kind="stable")][:SAMPLE]
 
 
 def folds_once(ground: Ground) -> int:
@@ -170,14 +174,15 @@ def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Pla
     """Add the plan of training from scratch, or why there is none."""
     fit, judged = halves(ground.splits)
     size = min(BATCH, max(4, len(fit) // 8))
-    inputs_ = [ground.encoder.load(item.content.read()) for item in typical([ground.items[i] for i in fit])]
+    some = typical(ground, fit)
+    inputs_ = [ground.encoder.load(ground.items[i].content.read()) for i in some]
     x_B = pile([inputs_[i % len(inputs_)] for i in range(size)])
     try:
         body = random_model(ground, False).body
     except BackboneError as error:
         return replace(chosen, without=f"{error.what} {error.found}".strip())
     plain = ground.aim.plain(ground.encoder.backbone, ground.seed)
-    learned = Learned(ground.target_N[fit[:size]], ground.aim, plain)
+    learned = Learned(ground.target_N[some], ground.aim, plain)
     steps = {
         low: step_seconds(body, x_B, learned, low, ground.device, ground.clock) for low in precisions(ground.device)
     }

@@ -60,7 +60,7 @@ def learned(features: int) -> Learned:
 
 def measured(encoder: Encoder, examples: int = 10, left: float = 1e9, clock: Any = None) -> list[Speed]:
     taught = learned(encoder.backbone.dim)
-    return list(speeds(encoder, CONTENTS, taught, examples, left, "cpu", clock or Ticks()))
+    return list(speeds(encoder, CONTENTS, taught, examples, 32, left, "cpu", clock or Ticks()))
 
 
 @pytest.fixture
@@ -314,5 +314,5 @@ def test_a_step_teaches_whatever_is_to_be_said(taught: Learned) -> None:
 def test_speeds_need_no_more_examples_than_there_are(made: Callable[[str], Encoder]) -> None:
     """A batch is filled up by taking them again."""
     encoder = made("test_resnet")
-    [first, *_] = speeds(encoder, CONTENTS[:1], learned(encoder.backbone.dim), 1, 1e9, "cpu", Ticks())
+    [first, *_] = speeds(encoder, CONTENTS[:1], learned(encoder.backbone.dim), 1, 32, 1e9, "cpu", Ticks())
     assert first.below == pytest.approx(1 / THREADS + 1)

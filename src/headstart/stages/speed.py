@@ -20,7 +20,7 @@ from headstart.errors import BackboneError
 from headstart.heads.head import Head
 from headstart.ragged import pile
 from headstart.stages.batches import target_tensor
-from headstart.stages.plan import BATCH, Speed
+from headstart.stages.plan import Speed
 from headstart.stages.sources import Opened, open_at
 from headstart.stages.trial import begun, model_at
 from headstart.stages.tune import Recipe
@@ -48,6 +48,7 @@ def speeds(
     contents: Sequence[Callable[[], bytes]],
     learned: Learned,
     examples: int,
+    size: int,
     left: float,
     device: str,
     clock: Clock,
@@ -59,6 +60,7 @@ def speeds(
         contents: a few examples.
         learned: what is learned of them, for the loss of a step.
         examples: how many there are to train on, for an estimate of whether a depth is worth measuring.
+        size: of a batch.
         left: seconds that the rungs may take.
         device: where tops are trained.
         clock: seconds.
@@ -75,7 +77,8 @@ def speeds(
         if before and guess * examples * 4 > HOPELESS * left:
             before = Speed(depth.name, depth.share, decoding, guess, before.low, rank, True, attention)
         else:
-            measured = _speed(depth, open_at(depth, backbone, encoder), inputs, learned, decoding, rank, device, clock)
+            opened = open_at(depth, backbone, encoder)
+            measured = _speed(depth, opened, inputs, learned, decoding, rank, size, device, clock)
             before = replace(measured, attention=attention)
         yield before
 
@@ -87,6 +90,7 @@ def _speed(
     learned: Learned,
     decoding: float,
     rank: int,
+    size: int,
     device: str,
     clock: Clock,
 ) -> Speed:
@@ -104,12 +108,12 @@ def _speed(
             adapted = lora.adapt(opened.body, rank, 0, opened.shared)
         except BackboneError:  # attention made of convolutions
             rank = 0
-    x_B = pile([activations[i % len(activations)] for i in range(BATCH)])
+    x_B = pile([activations[i % len(activations)] for i in range(size)])
     steps = {low: step_seconds(opened.body, x_B, learned, low, device, clock) for low in precisions(device)}
     if adapted:
         adapted.merge()
     low = min(steps, key=steps.__getitem__)
-    return Speed(depth.name, depth.share, below, steps[low] / BATCH, low, rank)
+    return Speed(depth.name, depth.share, below, steps[low] / size, low, rank)
 
 
 def precisions(device: str) -> tuple[bool, ...]:
