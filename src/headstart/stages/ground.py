@@ -70,4 +70,6 @@ class Ground:
         def log(name: str, row: Row) -> None:
             self.log(f"{folder.name}/{name}", row)
 
-        return Watch(self.clock, left, log, advance, self.workers, self.device)
+        # A network that began with random weights is worth more half trained than not at all.
+        new = self.encoder.backbone.untrained
+        return Watch(self.clock, left, log, advance, self.workers, self.device, new)

@@ -66,11 +66,13 @@ def until_stale(
                 return
 
 
-def within(rows: Iterator[Row], left: Callable[[], float]) -> Iterator[Row]:
-    """Raise OutOfTime when no seconds are left."""
+def within(rows: Iterator[Row], left: Callable[[], float], ends: bool = False) -> Iterator[Row]:
+    """Raise OutOfTime when no seconds are left, or just end there."""
     for row in rows:
         yield row
         if left() <= 0:
+            if ends:
+                return
             raise OutOfTime
 
 

@@ -43,6 +43,7 @@ class Watch:
         advance: moves a progress bar by a step.
         workers: threads that read ahead.
         device: where it is computed.
+        ends: whether a training that runs out of time ends as it is then, rather than being given up.
     """
 
     clock: Clock
@@ -51,6 +52,7 @@ class Watch:
     advance: Advance
     workers: int
     device: str
+    ends: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def attempt(
         by_pairs: whether pairs of examples teach it, and a head is fitted on what comes of that: see `pairs`.
 
     Raises:
-        OutOfTime: no seconds are left.
+        OutOfTime: no seconds are left, and the training does not just end there.
     """
     done = folder / "held.safetensors"
     try:
@@ -205,7 +207,7 @@ def ran(
     """
     watch.advance(resume(training, folder))
     rows = logged(tune(training, batches), folder.name, watch.log)
-    rows = within(saved(rows, training, folder, watch.clock), watch.left)
+    rows = within(saved(rows, training, folder, watch.clock), watch.left, watch.ends)
     if loss is not None:
         rows = until_stale(rows, training, batches.in_epoch, loss, PATIENCE)
     for row in counted(rows, watch.advance):
