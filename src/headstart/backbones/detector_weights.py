@@ -12,7 +12,7 @@ from torch import nn
 from headstart.backbones import from_torchvision
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.from_torchvision_detectors import Built, blank, is_name, published, wrapped
-from headstart.backbones.from_weights import read_state
+from headstart.backbones.from_weights import check_fit, read_state
 from headstart.backbones.whole import made
 from headstart.errors import BackboneError, UsageError
 
@@ -39,6 +39,8 @@ def open_named(name: str) -> Backbone:
     path = Path(file).expanduser()
     if not path.is_file():
         raise UsageError(f"There is no weights file {file or 'in ' + name}.", hint=f"Write {words}@PATH/TO/FILE.")
+    if classifier:
+        check_fit(classifier, path)
     state, source = read_state(path), f"local file {path.name}"
     return on_classifier(built, classifier, state, name) if classifier else with_weights(built, state, source, name)
 

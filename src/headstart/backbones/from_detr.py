@@ -236,4 +236,4 @@ def _save(folder: Path, labels: tuple[str, ...], trunk: Any, head: Any) -> Saved
     network.save_pretrained(folder)
     trunk.processor.save_pretrained(folder)
     again = open_detector(str(folder), str(folder), "")
-    return Saved("transformers", _CODE.format(threshold=round(head.threshold, 4)), freeze(Found(detecting(again))))
+    return Saved("transformers", _CODE.format(threshold=head.written()), freeze(Found(detecting(again))))

@@ -232,7 +232,7 @@ def _save(folder: Path, labels: tuple[str, ...], trunk: Any, head: Any) -> Saved
         },
     )
     again = open_folder(folder, load_json(folder / CONFIG))
-    return Saved("torchvision", _CODE.format(least=built.least, threshold=round(head.threshold, 4)), _found(again))
+    return Saved("torchvision", _CODE.format(least=built.least, threshold=head.written()), _found(again))
 
 
 def _found(backbone: Backbone) -> nn.Module:

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,10 @@ class FindingHead:
     def with_threshold(self, threshold: float) -> FindingHead:
         """Return this head with another threshold."""
         return replace(self, threshold=float(threshold))
+
+    def written(self) -> float:
+        """Return the threshold with few digits, not above itself: libraries leave out what is no higher."""
+        return math.floor(self.threshold * 1e4) / 1e4
 
     def arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         """Return it as arrays, and what must be written beside them: its layers lie in the network."""
