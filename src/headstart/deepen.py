@@ -17,13 +17,13 @@ from headstart.stages.batches import Source
 from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
 from headstart.stages.ground import Ground
-from headstart.stages.pairs import FEW
 from headstart.stages.levels import NEW_BATCH, new_plan
+from headstart.stages.pairs import FEW
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
 from headstart.stages.sources import inputs
-from headstart.stages.split import Index
 from headstart.stages.speed import Learned, precisions, speeds, step_seconds
+from headstart.stages.split import Index
 
 SAMPLE = 8
 SCRATCH_AGAIN = 1.3

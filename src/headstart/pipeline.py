@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Backbone, Saved, unchanged, weights_digest
 from headstart.backbones.engine import device
@@ -19,6 +20,7 @@ from headstart.base import begin as begin
 from headstart.data.examples import Finding
 from headstart.deepen import Deepened, deepen, lines, make_plan
 from headstart.errors import UsageError
+from headstart.heads.head import Head
 from headstart.options import Options, Stopwatch
 from headstart.prepare import Floats, items_of
 from headstart.process import keep_freed
@@ -28,7 +30,6 @@ from headstart.report.story import Story
 from headstart.report.telling import model_card, page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
 from headstart.stages.curve import counts
-from headstart.heads.head import Head
 from headstart.stages.encode import Features
 from headstart.stages.general import KeptUp, general
 from headstart.stages.ground import Ground
@@ -183,12 +184,12 @@ def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
     return Result(base.options.folder, said, base.divided.examples.findings)
 
 
-def earlier(base: Base, deep: Deepened | None) -> Floats | None:
+def earlier(base: Base, deep: Deepened | None) -> NDArray[np.float64] | None:
     """Return what a network that is taken whole said of the judged examples before anything of it was trained."""
     rows, backbone = base.divided.splits.judged, base.encoder.backbone
     if not (backbone.whole and deep and deep.climbed.best and len(rows)) or backbone.untrained:
         return None
-    said_NK: Floats = base.probe.head.logits(base.x_ND[rows])
+    said_NK: NDArray[np.float64] = base.probe.head.logits(base.x_ND[rows])
     return said_NK
 
 

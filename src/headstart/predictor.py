@@ -142,8 +142,7 @@ class Predictor:
         pairs = zip(named, streamed, strict=True)
         while block := list(islice(pairs, size)):
             good = [i for i, (_, features) in enumerate(block) if not isinstance(features, str)]
-            logits_NK = self.head.logits(pile([block[i][1] for i in good])) if good else []
-            given = dict(zip(good, logits_NK, strict=True))
+            given = dict(zip(good, self.head.logits(pile([block[i][1] for i in good])), strict=True)) if good else {}
             yield from ((each, features, given.get(i)) for i, (each, features) in enumerate(block))
 
     @property

@@ -55,7 +55,7 @@ def open_translator(place: str, name: str, source: str) -> Backbone:
         raise BackboneError(
             f"transformers cannot load {name} as a translator.",
             found=f"{type(error).__name__}: {error}"[:300],
-            hint="The folder needs config.json, model.safetensors and the tokenizer's files of an encoder with decoder; "
+            hint="The folder needs config.json, model.safetensors and the tokenizer's files of encoder and decoder. "
             "new:marian-small is trained from nothing.",
         ) from error
     if lost := sorted(report["missing_keys"]):
@@ -104,8 +104,8 @@ def between(backbone: Backbone, languages: tuple[str, str]) -> Backbone:
 
 
 def _copied(tokenizer: Any) -> Any:
-    """Return a tokenizer of its own: asked for the target's texts, it changes meanwhile. Those in Python read files when
-    they are copied deeply, which may be gone."""
+    """Return a tokenizer of its own: asked for the target's texts, it changes meanwhile. Copied deeply, those in Python
+    would read files, which may be gone."""
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         return deepcopy(tokenizer)
     made = object.__new__(type(tokenizer))
