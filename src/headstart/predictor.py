@@ -164,10 +164,12 @@ class Predictor:
         """Return this model following another number of ways as it writes.
 
         Raises:
-            UsageError: it writes no texts.
+            UsageError: it writes no texts, or the number is below 1.
         """
         if not isinstance(self.head, TextHead):
             raise UsageError("This model writes no texts: it follows no beams.")
+        if beams < 1:
+            raise UsageError("A model that writes follows one beam at least.", found=str(beams))
         return replace(self, head=self.head.with_beams(beams))
 
     def _found(self, name: str, content: Content, spots: Sequence[Spot]) -> Prediction:

@@ -141,7 +141,14 @@ def _save(fed: Sentences, folder: Path, labels: tuple[str, ...], network: Any, h
     """Write the network and its tokenizer, and read them back, so that what is checked is what lies there."""
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    network.generation_config.update(num_beams=head.asking.beams, length_penalty=head.asking.penalty)
+    asking = head.asking
+    network.generation_config.update(
+        num_beams=asking.beams,
+        length_penalty=asking.penalty,
+        early_stopping=asking.beams > 1,
+        max_length=None,
+        max_new_tokens=fed.length,  # else transformers stops after 20
+    )
     if "forced_bos_token_id" in fed.forced:
         network.generation_config.forced_bos_token_id = fed.forced["forced_bos_token_id"]
     network.save_pretrained(folder)
@@ -183,6 +190,6 @@ def _writing(network: nn.Module, fed: Sentences, head: Any) -> nn.Module:
 def languages_of(backbone: Backbone, examples: Examples) -> tuple[str, str]:
     """Return from what into what is translated: as the data say, else as the tokenizer does."""
     fed = sentences(backbone)
-    own = (getattr(fed.source, "source_lang", "") or "", getattr(fed.source, "target_lang", "") or "")
-    said = tuple(a or b for a, b in zip(examples.languages, own, strict=True))
+    own = (getattr(fed.source, "source_lang", ""), getattr(fed.source, "target_lang", ""))
+    said = tuple(a or b or c or "" for a, b, c in zip(examples.languages, fed.languages, own, strict=True))
     return said[0], said[1]

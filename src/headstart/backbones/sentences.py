@@ -101,13 +101,17 @@ class Sentences:
 
     def texts(self, ids_NT: NDArray[Any]) -> list[str]:
         """Return what a network wrote, without special tokens."""
+        # M2M-100's tokenizer, where no file says so, does not take its codes of languages for special tokens.
+        codes = list((getattr(self.target, "lang_token_to_id", None) or {}).values())
+        plain_NT = np.where(np.isin(ids_NT, codes), self.target.pad_token_id, ids_NT) if codes else ids_NT
         with self.lock:
             decode = self.target.batch_decode
-            return [" ".join(t.split()) for t in decode(ids_NT, skip_special_tokens=True)]
+            return [" ".join(t.split()) for t in decode(plain_NT, skip_special_tokens=True)]
 
     def read_back(self, tokens_L2: NDArray[Any]) -> str:
         """Return the text that tokens were made of, as far as the tokenizer knows it."""
         ids = tokens_L2[tokens_L2[:, 1] > 0, 0].astype(np.int64)
+        ids = ids[~np.isin(ids, list(getattr(self.source, "prefix_tokens", None) or ()))]
         with self.lock:
             text = " ".join(str(self.source.decode(ids, skip_special_tokens=True)).split())
         return text.removeprefix(self.prefix.strip()).strip()
