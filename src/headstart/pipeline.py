@@ -91,7 +91,8 @@ def fit(
     base = begin(options, track, watch)
     tell(f"Read: {base.divided.examples.how}.")
     if base.encoder.backbone.why:
-        tell(f"Size: {base.encoder.backbone.why}.")
+        why = base.encoder.backbone.why
+        tell(f"{why[0].upper()}{why[1:]}.")
     if not (options.budget or given or options.plan_only):
         return finish(base, None, watch)
     if not options.plan_only and not base.encoder.backbone.untrained:

@@ -29,7 +29,13 @@ class KeptUp:
     def record(self) -> dict[str, Any]:
         """Return it for JSON."""
         change = {"value": self.change.value, "low": self.change.low, "high": self.change.high}
-        return {"before": self.before, "after": self.after, "change": change, "examples": self.examples}
+        return {
+            "before": self.before,
+            "after": self.after,
+            "change": change,
+            "examples": self.examples,
+            "sentence": self.sentence(),
+        }
 
     def sentence(self) -> str:
         """Say it."""
