@@ -2,10 +2,10 @@
 
 Each line is a `fit` in a process of its own, judged once on its test part; the figures are those of scores.json.
 
-    python -m benchmarks.translations first --budget 1h                       multi30k en-fr from nothing
-    python -m benchmarks.translations related --backbone MODEL --budget 5m    en-de, 1,000 pairs: from MODEL, from nothing
-    python -m benchmarks.translations domain --budget 5m                      medical, 500 and 2,000 pairs: as it is, from
-                                                                              nothing, transferred, with and without --keep
+    python -m benchmarks.translations first --budget 1h      multi30k en-fr from nothing
+    python -m benchmarks.translations related --budget 5m    en-de, 1,000 pairs: from --backbone, and from nothing
+    python -m benchmarks.translations domain --budget 5m     medical, 500 and 2,000 pairs: from --backbone, with and
+                                                             without --keep, and from nothing
 """
 
 from __future__ import annotations

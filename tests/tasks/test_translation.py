@@ -5,18 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tiny
 import tiny_pairs
-from climb_samples import rung
+from climb_samples import one_thread, rung
 from headstart import predictor
+from headstart.backbones import engine
 from headstart.backbones.seq2seq import CROSS, DECODER
-from headstart.errors import BackboneError, UsageError
+from headstart.errors import BackboneError, EngineError, UsageError
 from headstart.evaluation import evaluate
 from headstart.metrics import translations
 from headstart.options import Options
@@ -29,6 +32,18 @@ from headstart.tasks.contract import check_task
 from headstart.tasks.translation import TRANSLATION
 
 RUNGS = (CROSS, DECODER, "everything")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torch_alone() -> Iterator[None]:
+    """Let no network be converted for another engine, which takes longer than all the rest."""
+
+    def refuse(*_: Any) -> None:
+        raise EngineError("Not here.")
+
+    with one_thread(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "to_openvino", refuse)
+        yield
 
 
 @pytest.fixture(scope="module")
