@@ -8,11 +8,6 @@ import tiny_pairs
 from headstart.backbones.vocabulary import SPELLED, carried, pieces, spells_out, tokenizer_of, trained
 
 GERMAN = ["der hund sieht die katze", "ein alter mann hört den fluss", "das haus ist gross", "er mag das auto"] * 20
-    "der hund sieht die katze",
-    "ein alter mann hört den fluss",
-    "das haus ist gross",
-    "der junge mag das auto",
-] * 20
 
 
 def test_a_vocabulary_knows_every_character_of_its_texts() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from headstart.backbones.backbone import Backbone, Saved, count_parameters, freeze, weights_digest
 from headstart.backbones.languages import set_to, spoken
 from headstart.backbones.scratch import rebuilt
-from headstart.backbones.sentences import Sentences, digest_of, longest
+from headstart.backbones.sentences import Sentences, digest_of, hush, longest
 from headstart.data.examples import Examples
 from headstart.errors import BackboneError
 
@@ -39,12 +38,9 @@ def open_translator(place: str, name: str, source: str) -> Backbone:
     Raises:
         BackboneError: it cannot be loaded, or lacks weights.
     """
-    import transformers
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # it changes no token of most texts
+    hush()
     try:
         # trust_remote_code is off by default only after a question on the terminal.
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
@@ -141,6 +137,7 @@ def _save(fed: Sentences, folder: Path, labels: tuple[str, ...], network: Any, h
     """Write the network and its tokenizer, and read them back, so that what is checked is what lies there."""
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+    hush()
     asking = head.asking
     network.generation_config.update(
         num_beams=asking.beams,

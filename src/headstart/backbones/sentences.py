@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,6 +155,16 @@ class Sentences:
                 halves = [sentence[: len(sentence) // 2], sentence[len(sentence) // 2 :]]
             for half in halves:
                 yield from self._sentences(half) if len(half) > 1 else (half,)
+
+
+def hush() -> None:
+    """Keep transformers' bars, and its advice to install a library that changes no token of most texts, off the
+    terminal."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")
 
 
 def numbered(parts: Sequence[Sequence[int]]) -> NDArray[np.int32]:
