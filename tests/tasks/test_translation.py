@@ -144,6 +144,20 @@ def test_a_new_network_is_trained_and_becomes_the_backbone_of_the_next_fit(tmp_p
     assert predictor.load(second.folder).predict(["dog sees cat"])[0].error == ""
 
 
+def test_large_networks_are_tuned_by_lora(taught: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    short = {"epochs": 20, "folds": 1, "starts": ("linear",), "batch": 8, "rates": (1e-2,), "again": False, "lora": 4}
+    save_json(tmp_path / "plan.json", Plan(600.0, (rung("everything", **short),)).record())
+    data = tiny_pairs.table(tmp_path / "data", 80, seed=3)
+    data.write_text(data.read_text().replace("chien", "chat"))  # it has to learn that dogs are cats
+    made = fit(options(data, tmp_path / "model", taught, tmp_path / "plan.json"), quiet)
+    assert made.scores["rung"] == "everything by LoRA, rank 4"
+    assert made.scores["before"]["gain"]["value"] > 0
+    opened = predictor.load(made.folder)
+    opened.verify()
+    assert "chat" in opened.predict(["dog sees river"])[0].label
+
+
 def test_translation_has_no_default_network_and_says_what_to_take(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="no default network") as caught:
         fit(options(tiny_pairs.table(tmp_path / "data"), tmp_path / "model", "auto"), quiet)
