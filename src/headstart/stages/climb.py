@@ -218,7 +218,8 @@ def _compared(
                 on_fold.append(tried.logits_AHK)
                 shares.setdefault(f"{start}-{rate:g}", []).append(tried.share)
             logits.append(np.concatenate(on_fold))
-    names = [f"{_said(start)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
+    whole = ground.encoder.backbone.whole is not None
+    names = [f"{_said(start, whole)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
              for start, rate, alphas in _settings(plan) for a in alphas]  # fmt: skip
     row_R = ground.probe.row_R[: sum(len(held) for _, held in folds)]
     rung = rung_of(_title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R], ground.aim)
@@ -235,11 +236,13 @@ def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], ta
 
 def _title(plan: RungPlan) -> str:
     how = f" by LoRA, rank {plan.lora}" if plan.lora else " by pairs" if plan.starts == (PAIRS,) else ""
-    return f"{plan.name}{how}" if plan.name.startswith("everything") else f"layers {plan.name}{how}"
+    alone = plan.name.startswith(("everything", "the "))
+    return f"{plan.name}{how}" if alone else f"layers {plan.name}{how}"
 
 
-def _said(start: str) -> str:
-    return {"linear": "from the linear head", "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
+def _said(start: str, whole: bool) -> str:
+    linear = "from the network as it was" if whole else "from the linear head"
+    return {"linear": linear, "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
 
 
 def _head(start: str, linear: Head, seed: int) -> Head:
