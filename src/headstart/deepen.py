@@ -72,7 +72,10 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     learned = Learned(ground.target_N[some], ground.aim, ground.probe.head)
     new = ground.encoder.backbone.untrained
     size, left = NEW_BATCH if new else BATCH, for_rungs()
-    measured = list(speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock))
+    found = speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock)
+    writes = ground.encoder.backbone.whole and not new
+    judging = len(ground.alphas) * ground.probe.rungs[-1].seconds if writes else 0.0
+    measured = [replace(each, judging=judging) for each in found]
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
     views = ground.encoder.task.augment.views

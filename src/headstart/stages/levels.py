@@ -93,7 +93,7 @@ def rung_plan(
     judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
     again = again and level.again
     training = runs * (level.epochs * inside + judging) + again * level.epochs * examples
-    seconds = MARGIN * (passes * examples * speed.below + training * speed.step)
+    seconds = MARGIN * (passes * examples * speed.below + training * speed.step + runs * speed.judging)
     return RungPlan(
         name=speed.name,
         views=views,
