@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tiny_pairs
 from headstart.api import fit
 from headstart.cli import cli
 
@@ -101,6 +102,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(root / "my-resnet")
     transformers.ConvNextImageProcessor(size={"shortest_edge": 64}).save_pretrained(root / "my-resnet")
+    tiny_pairs.translator_folder(root / "my-translator")
+    tiny_pairs.table(root)
     return root
 
 

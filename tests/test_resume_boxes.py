@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,21 +66,32 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.slow
-def test_a_detector_s_run_that_was_killed_gives_the_same_model_and_scores(place: Path, fork: Start) -> None:
-    finish(fork(fit, place, "whole"), place, "whole")
+def killed_and_finished(fork: Start, work: Callable[[Path, str], None], place: Path) -> None:
+    """Let a run be, kill another some times, and see that both wrote the same.
+
+    Args:
+        fork: starts processes.
+        work: (folder, name) -> fits there.
+        place: the folder.
+    """
+    finish(fork(work, place, "whole"), place, "whole")
     assert lines(place, "whole") > 20
     draw = random.Random(3)
     for _ in range(KILLS):
-        before, process = lines(place, "torn"), fork(fit, place, "torn")
+        before, process = lines(place, "torn"), fork(work, place, "torn")
         more = draw.randint(2, 12)
         while process.is_alive() and lines(place, "torn") < before + more:
             time.sleep(0.005)
         process.kill()
         assert done(process) == -signal.SIGKILL, "it was too quick"
-    finish(fork(fit, place, "torn"), place, "torn")
+    finish(fork(work, place, "torn"), place, "torn")
     for file in ("model.safetensors", "head.safetensors", "golden.safetensors"):
         assert (place / "torn" / file).read_bytes() == (place / "whole" / file).read_bytes(), file
     for file in ("scores.json", "plan.json", "config.json"):
         one, other = (timeless(json.loads((place / name / file).read_text())) for name in ("torn", "whole"))
         assert one == other, file
+
+
+@pytest.mark.slow
+def test_a_detector_s_run_that_was_killed_gives_the_same_model_and_scores(place: Path, fork: Start) -> None:
+    killed_and_finished(fork, fit, place)

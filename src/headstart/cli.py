@@ -92,7 +92,9 @@ def cli() -> None:
 @click.option("--from", "source", default="", metavar="LANGUAGE", help="Of translation: from which, as in en.")
 @click.option("--to", "target", default="", metavar="LANGUAGE", help="Of translation: into which, as in fr.")
 @RULES
-@click.option("--keep", default="", metavar="PAIRS", help="Of translation: general pairs, so that it stays good at those.")
+@click.option(
+    "--keep", default="", metavar="PAIRS", help="Of translation: general pairs, so that it stays good at those."
+)
 @click.option("--log", default="", metavar="DIR", help="Write a row for each training step (JSONL, TensorBoard).")
 @click.option(
     "--workers",

@@ -136,7 +136,7 @@ def check(
     from headstart.progress import bars, quiet
     from headstart.tasks import task_for
 
-    pair_rules = PairRules(**dict(rules_of(rules)))  # type: ignore[arg-type]
+    pair_rules = PairRules(**dict(rules_of(rules)))
     found = read(data, content or None, label or None, None, goal_asked(goal), (source, target))
     inspect = task_for("auto", found.kind, found.goal).inspect
     refused: DataError | None = None

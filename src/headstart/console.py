@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headstart.report.before import sentences
+
 if TYPE_CHECKING:
     from headstart.data.examples import Finding
 
@@ -31,6 +33,8 @@ def table_of_rungs(scores: dict[str, Any]) -> None:
         say(f"not tried: {each['name']}: {each['reason']}")
     if scores.get("scratch"):
         say(scores["scratch"]["sentence"])
+    for sentence in sentences(scores):
+        say(sentence)
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

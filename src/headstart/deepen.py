@@ -17,13 +17,13 @@ from headstart.stages.batches import Source
 from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
 from headstart.stages.ground import Ground
-from headstart.stages.pairs import FEW
 from headstart.stages.levels import NEW_BATCH, new_plan
+from headstart.stages.pairs import FEW
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
 from headstart.stages.sources import inputs
-from headstart.stages.split import Index
 from headstart.stages.speed import Learned, precisions, speeds, step_seconds
+from headstart.stages.split import Index
 
 SAMPLE = 8
 SCRATCH_AGAIN = 1.3
@@ -72,7 +72,10 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     learned = Learned(ground.target_N[some], ground.aim, ground.probe.head)
     new = ground.encoder.backbone.untrained
     size, left = NEW_BATCH if new else BATCH, for_rungs()
-    measured = list(speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock))
+    found = speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock)
+    writes = ground.encoder.backbone.whole and not new
+    judging = len(ground.alphas) * ground.probe.rungs[-1].seconds if writes else 0.0
+    measured = [replace(each, judging=judging) for each in found]
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
     views = ground.encoder.task.augment.views

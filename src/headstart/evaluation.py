@@ -20,6 +20,7 @@ from headstart.metrics.interval import Measure, measured
 from headstart.predictor import Predictor, load
 from headstart.progress import Track, bars
 from headstart.stages.encode import Item
+from headstart.stages.readout import alike
 from headstart.stages.ship import LEARNED, marks
 from headstart.stages.split import copies
 
@@ -67,7 +68,8 @@ def evaluate(
     """
     if not isinstance(model, Predictor):
         model = load(model)
-    examples = read(data, content or None, label or None, model.task.kind, model.aim.goal)
+    languages = getattr(model.backbone.preprocess, "languages", ("", ""))
+    examples = read(data, content or None, label or None, model.task.kind, model.aim.goal, languages)
     part = next((p for p in ("test", "valid") if examples.parts().get(p)), None)
     mine = [i for i, e in enumerate(examples.items) if part is None or e.part == part]
     known = [i for i in mine if model.aim.knows(examples.items[i].target)]
@@ -139,7 +141,7 @@ def _scored(
     x_ND = features.space.take(kept)
     read_out = scoring.read(model.head.logits(x_ND), target_N)
     least = model.record["thresholds"]["near_copies"]  # None: only equal bytes are copies to a tuned network
-    near = near_duplicates(x_ND, kept, [""] * len(kept), least)[0] if least is not None else []
+    near = near_duplicates(alike(x_ND, model.backbone), kept, [""] * len(kept), least)[0] if least is not None else []
     unit_N = copies(kept, near)  # drawn together, as when the model was judged
     shares = dict.fromkeys(scoring.shares, int(unit_N.max()) + 1)
     measures = measured(lambda weight_N: scoring.score(read_out, weight_N), unit_N, seed, shares)

@@ -58,13 +58,13 @@ def rules_of(words: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     from headstart.data.pair_checks import PairRules
     from headstart.errors import UsageError
 
-    known = {field.name: str(field.type) for field in fields(PairRules)}
+    known = [field.name for field in fields(PairRules)]
     out = []
     for word in words:
         name, _, value = word.partition("=")
         try:
-            out.append((name.strip(), int(value) if known[name.strip()] == "int" else float(value)))
-        except (KeyError, ValueError) as error:
+            out.append((known[known.index(name.strip())], float(value)))
+        except ValueError as error:
             hint = f"NAME=NUMBER, with one of {', '.join(known)}."
             raise UsageError("This is no rule for pairs.", found=word, hint=hint) from error
     return tuple(out)

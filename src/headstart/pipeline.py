@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Backbone, Saved, unchanged, weights_digest
 from headstart.backbones.engine import device
@@ -19,6 +20,7 @@ from headstart.base import begin as begin
 from headstart.data.examples import Finding
 from headstart.deepen import Deepened, deepen, lines, make_plan
 from headstart.errors import UsageError
+from headstart.heads.head import Head
 from headstart.options import Options, Stopwatch
 from headstart.prepare import Floats, items_of
 from headstart.process import keep_freed
@@ -28,7 +30,6 @@ from headstart.report.story import Story
 from headstart.report.telling import model_card, page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
 from headstart.stages.curve import counts
-from headstart.heads.head import Head
 from headstart.stages.encode import Features
 from headstart.stages.general import KeptUp, general
 from headstart.stages.ground import Ground
@@ -41,6 +42,10 @@ RESERVE = 6.0
 """Seconds set aside for the end, beside twice what saving the first model took and a pass over the judged examples."""
 SLOW = 0.02
 """Seconds of an example through a network in its engine, where this run has not seen enough of them to know."""
+WRITING = 0.08
+"""Seconds in which a small translator writes a text along four beams: 1,000 captions took 83 s on two cores."""
+BEAMS = 1.5
+"""Texts of one length at a time along four beams take about so many times what any texts take greedily."""
 SO_FAR = (
     "this run has not finished: each training example was judged by heads that had not seen it, by cross-validation "
     "corrected for having chosen the best setting (BBC-CV); examples held out for the end were not looked at"
@@ -90,7 +95,8 @@ def fit(
     base = begin(options, track, watch)
     tell(f"Read: {base.divided.examples.how}.")
     if base.encoder.backbone.why:
-        tell(f"Size: {base.encoder.backbone.why}.")
+        why = base.encoder.backbone.why
+        tell(f"{why[0].upper()}{why[1:]}.")
     if not (options.budget or given or options.plan_only):
         return finish(base, None, watch)
     if not options.plan_only and not base.encoder.backbone.untrained:
@@ -158,10 +164,21 @@ def deeper(
 
 def set_aside(base: Base, watch: Stopwatch) -> float:
     """Return the seconds that the end of a run takes: passes of judged examples, of mistakes, the report, saving."""
+    if base.encoder.backbone.whole:
+        return RESERVE + 2 * watch.seconds.get("ship", 0.0) + _writing(base)
     seen = base.features.computed
     each = watch.seconds["encode"] / seen if seen >= 100 else SLOW
     passes = len(base.divided.splits.judged) + (PASSES if base.task.pieces else 0)
     return RESERVE + 2 * watch.seconds.get("ship", 0.0) + each * passes
+
+
+def _writing(base: Base) -> float:
+    """Return the seconds in which judged texts are written: by the network as it was, and as it ships."""
+    rung, held, judged = base.probe.rungs[-1], len(base.probe.row_R), len(base.divided.splits.judged)
+    if base.encoder.backbone.untrained:
+        return WRITING * (held + judged)
+    general = len(base.general.items) if base.general else 0
+    return 2 * BEAMS * rung.seconds / max(1, held) * (judged + general)
 
 
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
@@ -183,12 +200,12 @@ def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
     return Result(base.options.folder, said, base.divided.examples.findings)
 
 
-def earlier(base: Base, deep: Deepened | None) -> Floats | None:
+def earlier(base: Base, deep: Deepened | None) -> NDArray[np.float64] | None:
     """Return what a network that is taken whole said of the judged examples before anything of it was trained."""
     rows, backbone = base.divided.splits.judged, base.encoder.backbone
     if not (backbone.whole and deep and deep.climbed.best and len(rows)) or backbone.untrained:
         return None
-    said_NK: Floats = base.probe.head.logits(base.x_ND[rows])
+    said_NK: NDArray[np.float64] = base.probe.head.logits(base.x_ND[rows])
     return said_NK
 
 

@@ -143,8 +143,7 @@ class Predictor:
         pairs = zip(named, streamed, strict=True)
         while block := list(islice(pairs, size)):
             good = [i for i, (_, features) in enumerate(block) if not isinstance(features, str)]
-            logits_NK = self.head.logits(pile([block[i][1] for i in good])) if good else []
-            given = dict(zip(good, logits_NK, strict=True))
+            given = dict(zip(good, self.head.logits(pile([block[i][1] for i in good])), strict=True)) if good else {}
             yield from ((each, features, given.get(i)) for i, (each, features) in enumerate(block))
 
     @property
@@ -166,10 +165,12 @@ class Predictor:
         """Return this model following another number of ways as it writes.
 
         Raises:
-            UsageError: it writes no texts.
+            UsageError: it writes no texts, or the number is below 1.
         """
         if not isinstance(self.head, TextHead):
             raise UsageError("This model writes no texts: it follows no beams.")
+        if beams < 1:
+            raise UsageError("A model that writes follows one beam at least.", found=str(beams))
         return replace(self, head=self.head.with_beams(beams))
 
     def _found(self, name: str, content: Content, spots: Sequence[Spot]) -> Prediction:

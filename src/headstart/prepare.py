@@ -71,7 +71,9 @@ def with_general(options: Options, checked: Checked, track: Track) -> tuple[Chec
     judged, rest = order[: min(JUDGED, len(order) // 4)], order[min(JUDGED, len(order) // 4) :]
     room = round(SHARE * sum(e.part in ("", "train") for e in mine.items))
     taken = sorted(rest[:room])
-    more = [replace(found.examples.items[i], part="train", name=f"general: {found.examples.items[i].name}") for i in taken]
+    more = [
+        replace(found.examples.items[i], part="train", name=f"general: {found.examples.items[i].name}") for i in taken
+    ]
     own = mine.items if mine.parts().keys() & {"train", "valid", "test"} else tuple(mine.items)
     how = f"{mine.how}; kept in: {len(more)} general pairs of {found.examples.how}"
     joined_ = replace(mine, items=(*own, *more), how=how)

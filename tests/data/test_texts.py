@@ -184,4 +184,4 @@ def test_the_error_about_bad_ones_speaks_of_texts() -> None:
 def test_the_kind_of_the_examples_stays_with_them() -> None:
     assert examples(("a", "x", "")).only([0]).kind == "text"
     assert Examples((), "made").kind == "picture"
-    assert [f.name for f in dataclasses.fields(Examples)][-2:] == ["kind", "goal"]
+    assert [f.name for f in dataclasses.fields(Examples)][-3:] == ["kind", "goal", "languages"]

@@ -241,6 +241,11 @@ def test_when_no_seconds_are_left_it_is_said_after_the_row_that_took_them() -> N
         next(passed)
 
 
+def test_it_may_just_end_there_instead() -> None:
+    left = iter([2.0, 0.5, 0.0, 7.0])
+    assert [row.step for row in within(rows(9), lambda: next(left), ends=True)] == [1, 2, 3]
+
+
 def test_with_time_left_every_row_passes() -> None:
     assert list(within(rows(9), lambda: 0.1)) == list(rows(9))
 

@@ -17,7 +17,7 @@ from climb_samples import rung
 from headstart import predictor
 from headstart.backbones import engine
 from headstart.backbones.depth import map_depths
-from headstart.data.examples import Box
+from headstart.data.examples import Box, Example, Examples, FileContent
 from headstart.data.read import read
 from headstart.errors import EngineError
 from headstart.evaluation import evaluate
@@ -241,7 +241,7 @@ def test_a_detector_may_be_what_another_run_starts_from(done: Done, tmp_path: Pa
     """Its maps are taken as they are: of pictures of the size that it was trained on."""
     again = OBJECT_DETECTION.backbone(str(done.result.folder))
     assert again.weights == done.model.backbone.weights
-    assert OBJECT_DETECTION.fitted(again, [()]) is again
+    assert OBJECT_DETECTION.fitted(again, Examples((Example("a", FileContent(Path("a")), (), ""),), "made")) is again
     with tiny_boxes.small(ENOUGH):
         options = Options(
             str(tiny_boxes.scenes(tmp_path / "data", each=8, seed=4)), str(tmp_path / "out"),

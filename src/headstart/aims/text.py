@@ -21,7 +21,7 @@ from headstart.metrics.translations import BLEU, CHRF, Translated
 STRATA = 4
 """Parts of a split have as many short and long texts as the whole: by quarters of their length."""
 MAY_DIFFER = 0.25
-"""Of the golden texts so many may come out otherwise on another machine, where two words are as likely as each other."""
+"""Of the golden texts so many may come out otherwise elsewhere, where two words are as likely as each other."""
 
 
 def some_text(languages: tuple[str, ...]) -> Aim:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from headstart.backbones.backbone import Backbone, Saved, count_parameters, freeze, weights_digest
 from headstart.backbones.languages import set_to, spoken
 from headstart.backbones.scratch import rebuilt
-from headstart.backbones.sentences import Sentences, digest_of, longest
+from headstart.backbones.sentences import Sentences, digest_of, hush, longest
 from headstart.data.examples import Examples
 from headstart.errors import BackboneError
 
@@ -39,12 +38,9 @@ def open_translator(place: str, name: str, source: str) -> Backbone:
     Raises:
         BackboneError: it cannot be loaded, or lacks weights.
     """
-    import transformers
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # it changes no token of most texts
+    hush()
     try:
         # trust_remote_code is off by default only after a question on the terminal.
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
@@ -55,7 +51,7 @@ def open_translator(place: str, name: str, source: str) -> Backbone:
         raise BackboneError(
             f"transformers cannot load {name} as a translator.",
             found=f"{type(error).__name__}: {error}"[:300],
-            hint="The folder needs config.json, model.safetensors and the tokenizer's files of an encoder with decoder; "
+            hint="The folder needs config.json, model.safetensors and the tokenizer's files of encoder and decoder. "
             "new:marian-small is trained from nothing.",
         ) from error
     if lost := sorted(report["missing_keys"]):
@@ -104,8 +100,8 @@ def between(backbone: Backbone, languages: tuple[str, str]) -> Backbone:
 
 
 def _copied(tokenizer: Any) -> Any:
-    """Return a tokenizer of its own: asked for the target's texts, it changes meanwhile. Those in Python read files when
-    they are copied deeply, which may be gone."""
+    """Return a tokenizer of its own: asked for the target's texts, it changes meanwhile. Copied deeply, those in Python
+    would read files, which may be gone."""
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         return deepcopy(tokenizer)
     made = object.__new__(type(tokenizer))
@@ -141,7 +137,15 @@ def _save(fed: Sentences, folder: Path, labels: tuple[str, ...], network: Any, h
     """Write the network and its tokenizer, and read them back, so that what is checked is what lies there."""
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    network.generation_config.update(num_beams=head.asking.beams, length_penalty=head.asking.penalty)
+    hush()
+    asking = head.asking
+    network.generation_config.update(
+        num_beams=asking.beams,
+        length_penalty=asking.penalty,
+        early_stopping=asking.beams > 1,
+        max_length=None,
+        max_new_tokens=fed.length,  # else transformers stops after 20
+    )
     if "forced_bos_token_id" in fed.forced:
         network.generation_config.forced_bos_token_id = fed.forced["forced_bos_token_id"]
     network.save_pretrained(folder)
@@ -183,6 +187,6 @@ def _writing(network: nn.Module, fed: Sentences, head: Any) -> nn.Module:
 def languages_of(backbone: Backbone, examples: Examples) -> tuple[str, str]:
     """Return from what into what is translated: as the data say, else as the tokenizer does."""
     fed = sentences(backbone)
-    own = (getattr(fed.source, "source_lang", "") or "", getattr(fed.source, "target_lang", "") or "")
-    said = tuple(a or b for a, b in zip(examples.languages, own, strict=True))
+    own = (getattr(fed.source, "source_lang", ""), getattr(fed.source, "target_lang", ""))
+    said = tuple(a or b or c or "" for a, b, c in zip(examples.languages, fed.languages, own, strict=True))
     return said[0], said[1]

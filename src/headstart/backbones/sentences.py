@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,13 +102,17 @@ class Sentences:
 
     def texts(self, ids_NT: NDArray[Any]) -> list[str]:
         """Return what a network wrote, without special tokens."""
+        # M2M-100's tokenizer, where no file says so, does not take its codes of languages for special tokens.
+        codes = list((getattr(self.target, "lang_token_to_id", None) or {}).values())
+        plain_NT = np.where(np.isin(ids_NT, codes), self.target.pad_token_id, ids_NT) if codes else ids_NT
         with self.lock:
             decode = self.target.batch_decode
-            return [" ".join(t.split()) for t in decode(ids_NT, skip_special_tokens=True)]
+            return [" ".join(t.split()) for t in decode(plain_NT, skip_special_tokens=True)]
 
     def read_back(self, tokens_L2: NDArray[Any]) -> str:
         """Return the text that tokens were made of, as far as the tokenizer knows it."""
         ids = tokens_L2[tokens_L2[:, 1] > 0, 0].astype(np.int64)
+        ids = ids[~np.isin(ids, list(getattr(self.source, "prefix_tokens", None) or ()))]
         with self.lock:
             text = " ".join(str(self.source.decode(ids, skip_special_tokens=True)).split())
         return text.removeprefix(self.prefix.strip()).strip()
@@ -150,6 +155,16 @@ class Sentences:
                 halves = [sentence[: len(sentence) // 2], sentence[len(sentence) // 2 :]]
             for half in halves:
                 yield from self._sentences(half) if len(half) > 1 else (half,)
+
+
+def hush() -> None:
+    """Keep transformers' bars, and its advice to install a library that changes no token of most texts, off the
+    terminal."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")
 
 
 def numbered(parts: Sequence[Sequence[int]]) -> NDArray[np.int32]:

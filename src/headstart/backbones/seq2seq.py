@@ -85,8 +85,6 @@ def _halves(network: Any, wanted: Callable[[str], bool]) -> _Half:
         id(p) for p in getattr(network, "lm_head", nn.Module()).parameters()
     }
     frozen = tuple(
-        name
-        for name, p in top.named_parameters()
-        if id(p) in below or id(p) not in decoder or not wanted(f".{name}")
+        name for name, p in top.named_parameters() if id(p) in below or id(p) not in decoder or not wanted(f".{name}")
     )
     return _Half(States(network), top, frozen)

@@ -12,8 +12,10 @@ from headstart.backbones.backbone import Backbone, freeze
 from headstart.backbones.from_seq2seq import between, languages_of, open_translator, sentences, translator
 from headstart.data.examples import Examples
 from headstart.errors import BackboneError
+from headstart.store import load_json
 
 NEW = "new:marian-small"
+RECORD = "headstart.json"
 LENGTH = 128
 MODEL = {
     "d_model": 256, "encoder_layers": 3, "decoder_layers": 3, "encoder_attention_heads": 4,
@@ -46,8 +48,18 @@ def open_translation_backbone(name: str) -> Backbone:
         )
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return open_translator(str(folder), name, f"local folder {folder.name}")
+        opened = open_translator(str(folder), name, f"local folder {folder.name}")
+        told = _told(folder)
+        return opened if told is None else between(opened, told)
     return open_translator(name, name, f"Hugging Face hub: {name}")
+
+
+def _told(folder: Path) -> tuple[str, str] | None:
+    """Return the languages that a model of headstart's was told; None for other folders."""
+    if not (folder / RECORD).exists():
+        return None
+    about = load_json(folder / RECORD).get("preprocessing", {})
+    return about.get("from", ""), about.get("to", "")
 
 
 def fitted(backbone: Backbone, examples: Examples) -> Backbone:

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from headstart.backbones.sentences import hush
+
 SIZE = 4000
 """Pieces of a new vocabulary: few pairs want few of them (Sennrich and Zhang 2019, 1905.11901), and a batch of captions
 took 0.6 times the seconds that it took with 8,000 (see dev/LOG.md)."""
@@ -53,6 +55,7 @@ def tokenizer_of(model: bytes, languages: tuple[str, str], length: int) -> Any:
     import sentencepiece
     from transformers import MarianTokenizer
 
+    hush()
     read = sentencepiece.SentencePieceProcessor(model_proto=model)
     table = {read.id_to_piece(i): i for i in range(read.get_piece_size())}
     table[PAD] = len(table)

@@ -48,10 +48,10 @@ class PairRules:
     """
 
     max_ratio: float = 3.0
-    min_chars: int = 20
+    min_chars: float = 20
     script: float = 0.5
     language: float = 0.5
-    min_words: int = 4
+    min_words: float = 4
     near: float = 0.7
 
     def __post_init__(self) -> None:
@@ -62,13 +62,13 @@ class PairRules:
 
     def lines(self) -> tuple[str, ...]:
         """Return the rules with their thresholds, one line each."""
-        letters = f"of at least {self.min_chars} letters"
+        letters = f"of at least {self.min_chars:g} letters"
         return (
             "empty: a side without a visible character is left out, in every part",
-            f"length-ratio: a side over {self.max_ratio:g} times longer than usual, from {self.min_chars} characters",
-            f"same-text: source equal to target, from {self.min_chars} characters",
+            f"length-ratio: a side over {self.max_ratio:g} times longer than usual, from {self.min_chars:g} characters",
+            f"same-text: source equal to target, from {self.min_chars:g} characters",
             f"wrong-script: under {self.script:.0%} {letters} are in the script of the language",
-            f"wrong-language, swapped: e^{self.language:g} likelier on the other side, from {self.min_words} words",
+            f"wrong-language, swapped: e^{self.language:g} likelier on the other side, from {self.min_words:g} words",
             "duplicate: the same pair again; several-targets (kept): the same source, translated in another way",
             "overlap: the source is also in a later part (train, valid, test); it is left out of the earlier one",
             f"near-overlap (kept): {self.near:.0%} of the runs of {_SHINGLE} words are those of a text in a later part",

@@ -63,7 +63,7 @@ def given(network: Any, x_N: torch.Tensor) -> dict[str, Any]:
         from transformers.modeling_outputs import BaseModelOutput
 
         there_NL = (x_N != 0).any(-1)
-        return {"encoder_outputs": BaseModelOutput(last_hidden_state=x_N), "attention_mask": there_NL.long()}  # type: ignore[arg-type]
+        return {"encoder_outputs": BaseModelOutput(last_hidden_state=x_N), "attention_mask": there_NL.long()}
     there_NL = x_N[..., 1] == 1
     longest = max(1, int(there_NL.sum(1).max()))  # the first part stands at the front
     x_N, there_NL = x_N[:, :longest], there_NL[:, :longest]
@@ -72,7 +72,7 @@ def given(network: Any, x_N: torch.Tensor) -> dict[str, Any]:
 
 
 def taught(network: Any, labels_BT: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return the decoder's input: the labels moved by one, as its library moves them, without its own loss if it can."""
+    """Return the decoder's input: the labels moved by one, as its library moves them, without its loss if it can."""
     move = getattr(network, "prepare_decoder_input_ids_from_labels", None)
     return {"labels": labels_BT} if move is None else {"decoder_input_ids": move(labels=labels_BT)}
 

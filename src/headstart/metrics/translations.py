@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 BLEU, CHRF = "BLEU", "chrF2++"
 _TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "lo": "char", "km": "char", "my": "char"}
 """Languages without spaces between words are cut into characters; sacrebleu's own cutters need further packages."""
@@ -25,11 +25,10 @@ def measures(language: str) -> tuple[Any, Any]:
     """Return sacrebleu's BLEU and chrF++ for a target language, given as a code of two letters or nothing."""
     import logging
 
-    from sacrebleu.metrics import BLEU as Bleu
-    from sacrebleu.metrics import CHRF as Chrf
+    import sacrebleu.metrics as by
 
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
-    return Bleu(tokenize=_TOKENIZERS.get(language, "13a"), force=True), Chrf(word_order=2)
+    return by.BLEU(tokenize=_TOKENIZERS.get(language, "13a"), force=True), by.CHRF(word_order=2)
 
 
 def signatures(language: str) -> dict[str, str]:
@@ -72,7 +71,7 @@ class Translated:
         return np.asarray([chrf._compute_score_from_stats(list(row)).score / 100 for row in self.chrf_NS])
 
 
-def score(data: Translated, weight_N: Floats) -> dict[str, float]:
+def score(data: Translated, weight_N: NDArray[np.floating]) -> dict[str, float]:
     """Return BLEU and chrF++ of the corpus, from 0 to 100, each text counted as often as its weight says."""
     bleu, chrf = measures(data.language)
     return {

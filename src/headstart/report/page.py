@@ -282,6 +282,7 @@ class Page:
     command: str = ""
     headline: Headline | None = None
     caveats: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     ladder: Ladder | None = None
     curve: tuple[CurvePoint, ...] = ()

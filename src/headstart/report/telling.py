@@ -14,6 +14,7 @@ from headstart.data.examples import labels_of
 from headstart.deepen import value_text
 from headstart.metrics.interval import Measure as Scored
 from headstart.report import page as p
+from headstart.report.before import sentences
 from headstart.report.judged import shown
 from headstart.report.story import Story, command, versions
 from headstart.report.words import number
@@ -33,6 +34,7 @@ def page(story: Story, said: Mapping[str, Any], saved: Saved, when: datetime) ->
         command=command(story.options),
         headline=_headline(story),
         caveats=caveats(story),
+        changes=sentences(said),
         measures=tuple(_measure(story, m) for m in story.scores.measures),
         ladder=_ladder(story),
         curve=_curve(story),
@@ -61,21 +63,27 @@ def verdict(story: Story) -> str:
     count = len(story.splits.judged) or len(story.splits.train)
     name, tuned = story.backbone.name, story.tuned
     who = f"{name}, tuned {tuned.tried.cut}," if tuned else f"A {story.shipped.name} on frozen {name}"
+    if story.backbone.whole:
+        who = f"{name}, of which {tuned.tried.cut} was trained," if tuned else f"{name}, {story.shipped.name},"
     scoring, without = story.aim.scoring, story.aim.scoring.guess
-    if head.name not in scoring.percent:
-        return (
-            f"{who} has an {head.name} of {number(head.value)} on {count} {noun}s that it had not seen (95% interval "
-            f"{number(head.low)} to {number(head.high)}); {without} gets {number(guess.value)}."
-        )
     if head.name not in scoring.shares:
+        value, low, high, guessed = (
+            f"{v:.1%}" if head.name in scoring.percent else number(v)
+            for v in (head.value, head.low, head.high, guess.value)
+        )
         return (
-            f"{who} has an {head.name} of {head.value:.1%} on {count} {noun}s that it had not seen (95% interval "
-            f"{head.low:.1%} to {head.high:.1%}); {without} gets {guess.value:.1%}."
+            f"{who} has {_article(head.name)} {head.name} of {value} on {count} {noun}s that it had not seen (95% "
+            f"interval {low} to {high}); {without} gets {guessed}."
         )
     return (
         f"{who} gets {head.value:.1%} of {count} {noun}s right that it had not "
         f"seen (95% interval {head.low:.1%} to {head.high:.1%}); {without} gets {guess.value:.1%}."
     )
+
+
+def _article(name: str) -> str:
+    """Return the article of a measure's name, read as it is spelt."""
+    return "an" if name[0] in "AEFHILMNORSX" else "a"
 
 
 def caveats(story: Story) -> tuple[str, ...]:
@@ -279,7 +287,7 @@ def model_card(story: Story, said: Mapping[str, Any], saved: Saved) -> str:
     net = story.backbone
     return f"""# {story.options.name}: {story.task.name}
 
-{verdict(story)} {story.splits.how[0].upper()}{story.splits.how[1:]}.
+{verdict(story)} {story.splits.how[0].upper()}{story.splits.how[1:]}. {" ".join(sentences(said))}
 
 | measure | value | 95% interval |
 |---|---|---|

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +25,8 @@ def translations(story: Story, after: Translated) -> tuple[p.Translation, ...]:
     said = texts_of(story.scores.logits_NK)
     truth = texts_of(story.target_N[story.scores.rows])
     if story.before is None:
-        order = np.argsort(after.merit_N, kind="stable")[:SHOWN]
-        return tuple(_shown(story, int(n), "", said[n], truth[n], 0.0, float(after.merit_N[n])) for n in order)
+        worst = [int(n) for n in np.argsort(after.merit_N, kind="stable")[:SHOWN] if after.merit_N[n] < 1]
+        return tuple(_shown(story, n, "", said[n], truth[n], 0.0, float(after.merit_N[n])) for n in worst)
     earlier = texts_of(story.before)
     was = Translated.of(earlier, truth, after.language)
     gain_N = after.merit_N - was.merit_N
@@ -54,8 +53,3 @@ def _marked(said: str, truth: str) -> tuple[p.Piece, ...]:
     for kind, start, end, _, _ in difflib.SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
         out += [p.Piece(word, 0.0 if kind == "equal" else 1.0) for word in mine[start:end]]
     return tuple(out)
-
-
-def changes(pieces: Sequence[p.Piece]) -> int:
-    """Return how many words are not those of the reference."""
-    return sum(bool(piece.weight) for piece in pieces)

@@ -230,8 +230,11 @@ def sections(page: Page) -> dict[str, str]:
         ("calibration", "Can the probabilities be trusted?", reliable),
         ("scatter", "What it says and what is true", page.scatter is not None and bool(page.scatter.dots)),
         ("mistakes", "Most confident mistakes" if page.confusion else "Largest mistakes", bool(page.mistakes)),
-        ("translations", "Translations, worse and better than before" if _changed(page) else "The worst translations",
-         bool(page.translations)),
+        (
+            "translations",
+            "Translations, worse and better than before" if _changed(page) else "The worst translations",
+            bool(page.translations),
+        ),
         ("data", "The data", page.data is not None),
         ("made", "How it was made", page.made is not None),
         ("use", "Using the model", page.use is not None and bool(page.use.snippets or page.use.files)),

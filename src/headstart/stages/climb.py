@@ -34,7 +34,7 @@ from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.probe import Rung
 from headstart.stages.sources import Opened, open_at, source_at
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import ALPHAS, attempt, begun, between, ended, model_at, ran, with_head
+from headstart.stages.trial import attempt, begun, between, ended, model_at, ran, with_head
 from headstart.stages.tune import Recipe
 from headstart.store import load_json, save_json
 
@@ -179,11 +179,11 @@ def rows_of_folds(splits: Splits, folds: int) -> Index:
     return np.concatenate([np.full(len(held), i, np.intp) for i, (_, held) in enumerate(splits.folds[:folds])])
 
 
-def _settings(plan: RungPlan) -> Iterator[tuple[str, float, tuple[float, ...]]]:
+def _settings(plan: RungPlan, places: tuple[float, ...]) -> Iterator[tuple[str, float, tuple[float, ...]]]:
     """Yield (start, rate, places on the way from start to end) of the trainings on a fold."""
     for start in plan.starts:
         for rate in plan.rates:
-            yield start, rate, ALPHAS if start == "linear" else (1.0,)
+            yield start, rate, places if start == "linear" else (1.0,)
 
 
 def _compared(
@@ -200,13 +200,14 @@ def _compared(
     logits: list[NDArray[np.float64]] = []
     shares: dict[str, list[float]] = {}
     by_pairs = plan.starts == (PAIRS,)
-    total = sum(_recipe(ground, plan, rate, fit).steps for fit, _ in folds for _, rate, _ in _settings(plan))
+    settings = list(_settings(plan, ground.alphas))
+    total = sum(_recipe(ground, plan, rate, fit).steps for fit, _ in folds for _, rate, _ in settings)
     with ground.track(f"{plan.name}", total) as advance:
         watch = ground.watch(folder, left, advance)
         for number, (fit, held) in enumerate(folds):
             linear = ground.probe.refit(fit)
             on_fold = []
-            for start, rate, alphas in _settings(plan):
+            for start, rate, alphas in settings:
                 name = f"fold{number}-{start}-{rate:g}"
                 opened.body.load_state_dict(origin)
                 model = model_at(opened.body, _head(start, linear, ground.seed), plan.low, ground.device)
@@ -218,8 +219,9 @@ def _compared(
                 on_fold.append(tried.logits_AHK)
                 shares.setdefault(f"{start}-{rate:g}", []).append(tried.share)
             logits.append(np.concatenate(on_fold))
-    names = [f"{_said(start)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
-             for start, rate, alphas in _settings(plan) for a in alphas]  # fmt: skip
+    whole = ground.encoder.backbone.whole is not None
+    names = [f"{_said(start, whole)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
+             for start, rate, alphas in settings for a in alphas]  # fmt: skip
     row_R = ground.probe.row_R[: sum(len(held) for _, held in folds)]
     rung = rung_of(_title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R], ground.aim)
     return rung, {name: float(np.mean(each)) for name, each in shares.items()}
@@ -235,11 +237,13 @@ def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], ta
 
 def _title(plan: RungPlan) -> str:
     how = f" by LoRA, rank {plan.lora}" if plan.lora else " by pairs" if plan.starts == (PAIRS,) else ""
-    return f"{plan.name}{how}" if plan.name.startswith("everything") else f"layers {plan.name}{how}"
+    alone = plan.name.startswith(("everything", "the "))
+    return f"{plan.name}{how}" if alone else f"layers {plan.name}{how}"
 
 
-def _said(start: str) -> str:
-    return {"linear": "from the linear head", "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
+def _said(start: str, whole: bool) -> str:
+    linear = "from the network as it was" if whole else "from the linear head"
+    return {"linear": linear, "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
 
 
 def _head(start: str, linear: Head, seed: int) -> Head:
@@ -274,7 +278,7 @@ def _final(
     Where a validation set was given, or time is short, the network that was compared ships: it costs nothing more, and
     is the one that was measured.
     """
-    start, rate, alpha = [(s, r, a) for s, r, alphas in _settings(plan) for a in alphas][rung.best]
+    start, rate, alpha = [(s, r, a) for s, r, alphas in _settings(plan, ground.alphas) for a in alphas][rung.best]
     rows, probe = ground.splits.train, ground.probe
     opened.body.load_state_dict(origin)
     model = model_at(opened.body, _head(start, probe.refit(rows), ground.seed), plan.low, ground.device)

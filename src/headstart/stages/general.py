@@ -1,4 +1,4 @@
-"""general: what became of what a network could do before, on examples that are not the user's (catastrophic forgetting)."""
+"""general: what became of what a network could do before (catastrophic forgetting), on examples not the user's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headstart.stages.scratch import worth
 
 @dataclass(frozen=True)
 class KeptUp:
-    """Measures on general examples before and after, the change of the headline with its interval, how many there are."""
+    """Measures on general examples before and after, the headline's change with its interval, how many there are."""
 
     before: dict[str, float]
     after: dict[str, float]
@@ -29,7 +29,13 @@ class KeptUp:
     def record(self) -> dict[str, Any]:
         """Return it for JSON."""
         change = {"value": self.change.value, "low": self.change.low, "high": self.change.high}
-        return {"before": self.before, "after": self.after, "change": change, "examples": self.examples}
+        return {
+            "before": self.before,
+            "after": self.after,
+            "change": change,
+            "examples": self.examples,
+            "sentence": self.sentence(),
+        }
 
     def sentence(self) -> str:
         """Say it."""

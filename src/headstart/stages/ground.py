@@ -15,7 +15,7 @@ from headstart.stages.encode import Item
 from headstart.stages.loops import Clock, Log
 from headstart.stages.probe import Probe
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import Watch
+from headstart.stages.trial import ALPHAS, WRITTEN, Watch
 from headstart.stages.tune import Row
 
 
@@ -55,6 +55,11 @@ class Ground:
     def outputs(self) -> int:
         """K."""
         return len(self.aim.outputs)
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The places on the way from start to end that are judged of a training: fewer where each must write."""
+        return WRITTEN if self.encoder.backbone.whole else ALPHAS
 
     @property
     def size_N(self) -> Index | None:

@@ -26,8 +26,7 @@ EPOCHS = (4, 20)
 VIEWS = 8
 NEW_BATCH, NEW_RATE, NEW_EPOCHS = 64, 7e-4, 40
 NEW_MARGIN = 1.3
-"""Batches of all lengths, the average of the weights and checkpoints: multi30k, 0.78 s a step where one of the mean size
-took 0.61 s."""
+"""All lengths, the average of the weights, checkpoints: multi30k, 0.78 s a step; 0.61 s where all are of mean size."""
 MARGIN = 1.15
 """Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
 
@@ -51,11 +50,11 @@ that was compared on a fifth of them ships, without that fifth."""
 def levels(
     speed: Speed, examples: int, folds: int, longer: int = 1, one_start: bool = False, wanted: tuple[float, ...] = ()
 ) -> list[Level]:
-    """Return the ways to spend time on a rung, richest first; `longer` trainings where they are worth while. Arguments as
-    of `plan`."""
+    """Return the ways to spend time on a rung, richest first; `longer` trainings where they are worth while. Arguments
+    as of `plan`."""
     low, high = (longer * epochs for epochs in EPOCHS)
     epochs = max(low, min(high, -(-longer * STEPS * BATCH // max(1, examples))))
-    rates = DEEP_RATES if speed.share > DEEP and not speed.lora else RATES
+    rates: tuple[float, ...] = DEEP_RATES if speed.share > DEEP and not speed.lora else RATES
     middle = rates[1:2]
     if speed.attention and not speed.lora:
         rates, middle = ATTENTION_RATES, ATTENTION_RATES[:1]
@@ -94,7 +93,7 @@ def rung_plan(
     judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
     again = again and level.again
     training = runs * (level.epochs * inside + judging) + again * level.epochs * examples
-    seconds = MARGIN * (passes * examples * speed.below + training * speed.step)
+    seconds = MARGIN * (passes * examples * speed.below + training * speed.step + runs * speed.judging)
     return RungPlan(
         name=speed.name,
         views=views,
@@ -123,7 +122,7 @@ def new_plan(speed: Speed, examples: int, left: float) -> RungPlan:
     epoch = NEW_MARGIN * examples * speed.step
     epochs = max(1, min(NEW_EPOCHS, int(left / epoch)))
     why = {
-        "epochs": f"as many as fit in, {NEW_EPOCHS} at most; it ends earlier where the held-out loss has stopped falling",
+        "epochs": f"as many as fit in, {NEW_EPOCHS} at most; it ends where the held-out loss no longer falls",
         "batch": f"{NEW_BATCH}, or an eighth of the examples",
         "folds": "what was watched ships",
         "starts": "random weights",

@@ -95,6 +95,7 @@ class Speed:
         lora: rank of the adapters it was measured with; 0 without.
         guessed: whether it was not measured but taken from a shallower depth by its share of the work.
         attention: whether it is a transformer.
+        judging: seconds in which what came of a training is judged, where that is far from a forward pass.
     """
 
     name: str
@@ -105,3 +106,4 @@ class Speed:
     lora: int = 0
     guessed: bool = False
     attention: bool = False
+    judging: float = 0.0

@@ -111,9 +111,18 @@ def from_scratch(
 
     rate = _rate(ground, source, plan, fit, folder, to_train) if len(plan.rates) > 1 else plan.rates[0]
     model, steps = _trained(ground, source, plan, rate, plan.steps, fit, folder / "whole", to_train)
-    logits_NK = logits_of(model, source, judged, ground.device)
+    logits_NK = _said(ground, model, source, judged)
     spent = ground.clock() - start
     return Scratch(logits_NK, judged, len(fit), rate, steps, plan.steps, spent)
+
+
+def _said(ground: Ground, model: Any, source: Source, judged: Index) -> NDArray[np.float64]:
+    """Return what a model says of judged examples, asked as the one that ships is."""
+    if not ground.encoder.backbone.whole:
+        return logits_of(model, source, judged, ground.device)
+    model.eval()
+    said_NK: NDArray[np.float64] = model.head().logits(source.clean(judged))
+    return said_NK
 
 
 def _rate(

@@ -60,7 +60,7 @@ def open_at(depth: Depth, backbone: Backbone, encoder: Encoder) -> Opened:
     if depth.at_input:
         return Opened(depth, encoder.task.network(backbone.trunk, backbone.preprocess), None, None, depth.kept)
     halves = depth.halves()
-    half = replace(backbone, trunk=halves.trunk, cut=depth.name)
+    half = replace(backbone, trunk=halves.trunk, cut=depth.name, whole=None)
     return Opened(depth, halves.top, halves.trunk, replace(encoder, backbone=half), halves.shared)
 
 

@@ -60,7 +60,9 @@ def text_probe(
 
     from headstart.codes import texts_of
 
-    guess = rung(aim.scoring.naive, "training targets alone", lambda: texts_of(aim.guess(target_N[fit])[None]) * len(held))
+    guess = rung(
+        aim.scoring.naive, "training targets alone", lambda: texts_of(aim.guess(target_N[fit])[None]) * len(held)
+    )
     copied = rung(COPY, "nothing translated", lambda: [fed.read_back(tokens_NL2[i]) for i in held])
     if backbone.untrained:
         first = rung(NOT_YET, "random weights", lambda: [""] * len(held))

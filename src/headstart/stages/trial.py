@@ -28,6 +28,8 @@ from headstart.store import save_arrays
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 """Places on the way from the start to the averaged end (WiSE-FT, Wortsman et al. 2022, 2109.01903)."""
+WRITTEN = (0.5, 1.0)
+"""Of networks that write: to be judged a thousand captions take a minute."""
 PATIENCE = 3
 _JUDGED = 64
 

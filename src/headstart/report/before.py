@@ -1,0 +1,28 @@
+"""What a report says of a network that could do something before: what training changed, on the user's examples and
+on others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def sentences(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what became of the network as it was, one sentence for each thing that is known of it.
+
+    Args:
+        said: the content of `scores.json`.
+    """
+    return (*_mine(said), *([said["general"]["sentence"]] if said.get("general") else []))
+
+
+def _mine(said: Mapping[str, Any]) -> tuple[str, ...]:
+    before = said.get("before")
+    if not before:
+        return ()
+    gain, name, now = before["gain"], said["headline"]["name"], said["headline"]["value"]
+    way = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no different beyond noise"
+    return (
+        f"The network as it was gets {before['measures'][name]:.1f} of {name} on the same texts, now it gets "
+        f"{now:.1f}: {gain['value']:+.1f} (95% interval {gain['low']:+.1f} to {gain['high']:+.1f}, paired), {way}.",
+    )

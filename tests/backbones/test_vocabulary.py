@@ -1,0 +1,59 @@
+"""Vocabularies: made of the data, and carried over to a language that the old one spells out."""
+
+from __future__ import annotations
+
+import torch
+
+import tiny_pairs
+from headstart.backbones.vocabulary import SPELLED, carried, pieces, spells_out, tokenizer_of, trained
+
+GERMAN = ["der hund sieht die katze", "ein alter mann hört den fluss", "das haus ist gross", "er mag das auto"] * 20
+
+
+def test_a_vocabulary_knows_every_character_of_its_texts() -> None:
+    model = trained(GERMAN, 60)
+    tokenizer = tokenizer_of(model, ("en", "de"), 64)
+    for text in GERMAN[:4]:
+        ids = tokenizer(text).input_ids
+        assert tokenizer.get_vocab()["<unk>"] not in ids
+        assert ids[-1] == tokenizer.get_vocab()["</s>"] == 0
+        assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_few_texts_give_a_smaller_vocabulary_than_was_asked_for() -> None:
+    assert len(tokenizer_of(trained(GERMAN, 4000), ("", ""), 64)) < 400
+
+
+def test_another_language_takes_more_pieces_than_its_own_vocabulary_would() -> None:
+    old, fresh = tiny_pairs.marian_tokenizer(), trained(GERMAN, 100)
+    french = [target for _, target in tiny_pairs.sentences(50)]
+    assert spells_out(old, GERMAN, fresh) > SPELLED
+    assert spells_out(old, french, trained(french, 200)) < SPELLED
+    assert pieces(fresh, ["zzz"]) > 1
+
+
+def test_pieces_in_common_keep_their_rows_and_others_start_as_the_mean_of_theirs() -> None:
+    network, old = tiny_pairs.marian()
+    before = network.get_input_embeddings().weight.detach().clone()
+    fresh = tokenizer_of(trained([*GERMAN, "dog cat"] * 2, 100), ("en", "de"), 64)
+    same = carried(network, old, fresh)
+    after, known, table = network.get_input_embeddings().weight, old.get_vocab(), fresh.get_vocab()
+    shared = set(known) & set(table)
+    assert same == len(shared) > 5
+    assert len(after) == len(table) == network.config.vocab_size
+    for piece in shared:
+        assert torch.equal(after[table[piece]], before[known[piece]])
+    [other, *_] = [piece for piece in table if piece not in known and piece.isalpha()]
+    cut = [known[p] for p in old.spm_target.encode(other, out_type=str) if p in known and p != "<unk>"]
+    expected = before[cut].mean(0) if cut else before.mean(0)
+    assert torch.allclose(after[table[other]], expected)
+    assert network.config.pad_token_id == table["<pad>"] == network.generation_config.decoder_start_token_id
+
+
+def test_the_renewed_network_runs() -> None:
+    network, old = tiny_pairs.marian()
+    fresh = tokenizer_of(trained(GERMAN, 100), ("en", "de"), 64)
+    carried(network, old, fresh)
+    batch = fresh(["der hund"], return_tensors="pt")
+    assert network(**batch, labels=batch.input_ids).loss.isfinite()
+    assert network.generate(**batch, max_new_tokens=4).shape[0] == 1

@@ -1,0 +1,113 @@
+"""Networks that write: their loss is transformers' own, what they write is what `generate` gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_pairs
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.from_seq2seq import between, open_translator, sentences
+from headstart.backbones.seq2seq import CROSS, DECODER, depths
+from headstart.codes import codes_of, texts_of
+from headstart.heads.texts import Asking, TextHead
+from headstart.heads.writer import Writer, written
+from headstart.ragged import pile
+
+SOURCES = ["dog sees cat", "old man likes big red house", "boy hears car"]
+TARGETS = ["chien voit chat", "vieux homme aime grand rouge toit", "fils entend auto"]
+
+
+@pytest.fixture(scope="module", params=tiny_pairs.FAMILIES)
+def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    folder = tiny_pairs.translator_folder(tmp_path_factory.mktemp(request.param), request.param)
+    return between(open_translator(str(folder), "it", "here"), ("en", "fr"))
+
+
+def tokens(backbone: Backbone) -> torch.Tensor:
+    return torch.from_numpy(pile([sentences(backbone).load(text.encode()) for text in SOURCES]))
+
+
+def writer(backbone: Backbone, smoothing: float = 0.0) -> Writer:
+    return Writer(backbone.trunk, TextHead.of(backbone, Asking(smoothing=smoothing))).eval()
+
+
+def codes() -> torch.Tensor:
+    return torch.from_numpy(codes_of(TARGETS).astype(np.int64))
+
+
+def test_the_loss_is_that_of_transformers(backbone: Backbone) -> None:
+    fed, x_N = sentences(backbone), tokens(backbone)
+    labels_BT = fed.labels(TARGETS)
+    network = backbone.trunk.network
+    ids = torch.where(x_N[..., 1] == 1, x_N[..., 0], network.config.pad_token_id).long()
+    with torch.inference_mode():
+        theirs = network(input_ids=ids, attention_mask=x_N[..., 1].long(), labels=labels_BT).loss
+        mine = writer(backbone).loss(x_N, codes())
+    assert mine.item() == pytest.approx(theirs.item(), abs=1e-5)
+
+
+def test_labels_are_smoothed_in_training_alone(backbone: Backbone) -> None:
+    model, x_N = writer(backbone, smoothing=0.1), tokens(backbone)
+    with torch.inference_mode():
+        plain = model.loss(x_N, codes())
+        assert model.loss(x_N, codes()) == plain
+        smoothed = model.train().loss(x_N, codes())  # these networks have no dropout
+    model.eval()
+    assert smoothed.item() != pytest.approx(plain.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [CROSS, DECODER])
+def test_from_cached_states_the_loss_is_the_same(backbone: Backbone, name: str) -> None:
+    [depth] = [each for each in depths(backbone) if each.name == name]
+    halves, x_N = depth.halves(), tokens(backbone)
+    with torch.inference_mode():
+        states_NLD = halves.trunk.eval()(x_N)
+        above = Writer(halves.top, TextHead.of(backbone, Asking(smoothing=0.0))).eval()
+        mine, whole = above.loss(states_NLD, codes()), writer(backbone).loss(x_N, codes())
+    assert mine.item() == pytest.approx(whole.item(), abs=1e-5)
+
+
+def test_the_shallow_rung_trains_cross_attention_and_the_deep_one_the_decoder(backbone: Backbone) -> None:
+    trained = {}
+    for depth in depths(backbone)[:2]:
+        half = depth.halves()
+        trained[depth.name] = {name for name, _ in half.top.named_parameters()} - set(half.shared)
+    assert trained[CROSS] < trained[DECODER]
+    assert all("encoder_attn" in n or "EncDecAttention" in n or "norm" in n or "lm_head" in n for n in trained[CROSS])
+    assert not any(".encoder.layers" in name or "encoder.block" in name for name in trained[DECODER])
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_what_is_written_is_what_generate_gives_each_text_alone(backbone: Backbone, beams: int) -> None:
+    fed, network = sentences(backbone), backbone.trunk.network
+    asking = Asking(beams=beams)
+    said = written(network, fed, tokens(backbone).numpy(), asking)
+    for text, mine in zip(SOURCES, said, strict=True):
+        ids = torch.tensor([fed.ids(text)])
+        made = network.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), num_beams=beams, do_sample=False, length_penalty=1.0,
+            early_stopping=beams > 1, max_new_tokens=min(fed.length, 2 * ids.shape[1] + 20), **fed.forced,
+        )  # fmt: skip
+        assert fed.texts(made.numpy()) == [mine]
+
+
+def test_a_writer_gives_code_points_of_what_it_writes_greedily(backbone: Backbone) -> None:
+    with torch.inference_mode():
+        codes_NK = writer(backbone)(tokens(backbone))
+    said = written(backbone.trunk.network, sentences(backbone), tokens(backbone).numpy(), Asking(beams=1))
+    assert [text[:20] for text in texts_of(codes_NK.numpy())] == [text[:20] for text in said]
+
+
+def test_a_head_comes_back_from_its_arrays(backbone: Backbone) -> None:
+    head = TextHead.of(backbone).with_beams(2)
+    _, about = head.arrays()
+    assert TextHead.read(about, backbone).asking == head.asking
+
+
+def test_a_text_of_no_token_is_an_empty_one(backbone: Backbone, tmp_path: Path) -> None:
+    x_NL2 = np.concatenate([tokens(backbone).numpy(), np.zeros((1, tokens(backbone).shape[1], 2), np.int32)])
+    assert written(backbone.trunk.network, sentences(backbone), x_NL2, Asking(beams=1))[-1] == ""
