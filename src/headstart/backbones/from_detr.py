@@ -63,6 +63,7 @@ class OfTransformers(Detecting):
         return (pixels_N3HW.float() / 255 - mean[:, None, None]) / std[:, None, None]
 
     def refitted(self, backbone: Backbone, classes: int, side: int) -> Backbone:
+        _see_scipy(backbone.name)
         old: Any = self.network
         processor = squared(self.processor, min(side, _own_side(self.processor) or side))
         build = partial(_from_config, old.config, tuple(processor.size[k] for k in ("height", "width")))
@@ -95,7 +96,7 @@ def open_detector(place: str, name: str, source: str) -> Backbone:
     """Open a detector by hub name or folder.
 
     Raises:
-        BackboneError: it cannot be loaded, or lacks weights, its processor or scipy.
+        BackboneError: it cannot be loaded, or lacks weights or its processor.
     """
     import transformers
     from transformers import AutoModelForObjectDetection
@@ -163,9 +164,8 @@ def wrapped(network: Any, processor: Any, new: tuple[str, ...], name: str, sourc
     """Return a detector with its processor as a backbone.
 
     Raises:
-        BackboneError: the processor does something that is not supported, or scipy is missing.
+        BackboneError: the processor does something that is not supported.
     """
-    _see_scipy(name)
     preprocess = preprocessing(processor)
     config, classes = network.config, int(network.config.num_labels)
     trunk = freeze(OfTransformers(network, processor, preprocess, classes, new))
@@ -194,7 +194,8 @@ def _see_scipy(name: str) -> None:
 
     if find_spec("scipy") is None:
         raise BackboneError(
-            f"{name} is trained by matching boxes with objects, which takes scipy.", hint="pip install scipy"
+            f"{name} is trained by matching boxes with objects, which takes scipy.",
+            hint='pip install "headstart[detr]"',
         )
 
 
