@@ -213,6 +213,16 @@ def test_a_folder_without_its_processor_is_told_that_it_lacks_it(yolos: Path, tm
     assert "no image processor" in refused(str(torn))
 
 
+def test_a_detector_that_cannot_be_run_on_pictures_of_this_size_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    from transformers import AutoConfig
+
+    folder = tiny_detectors.folder_of("rt_detr", tmp_path / "many")
+    config = AutoConfig.from_pretrained(folder)
+    config.num_queries = 5000  # more than there are places to look at
+    config.save_pretrained(folder)
+    assert "cannot be trained here" in refused(str(folder))
+
+
 def test_a_processor_of_a_classifier_is_told_from_one_of_a_detector(yolos: Path, tmp_path: Path) -> None:
     from transformers import ViTImageProcessor
 

@@ -69,7 +69,30 @@ class OfTransformers(Detecting):
         build = partial(_from_config, old.config, tuple(processor.size[k] for k in ("height", "width")))
         network = made(partial(build, classes))
         new = carried(old.state_dict(), network, made(lambda: class_layers(build, classes)) | set(self.new))
-        return wrapped(network, processor, new, backbone.name, backbone.source)
+        made_new = wrapped(network, processor, new, backbone.name, backbone.source)
+        _try(made_new)
+        return made_new
+
+
+def _try(backbone: Backbone) -> None:
+    """Run a detector and its loss once, in eval mode.
+
+    Raises:
+        BackboneError: it cannot be run or trained as others are, or not on pictures of this size.
+    """
+    trunk, side = detecting(backbone), backbone.preprocess.record()["size"]
+    black_13HW = torch.zeros(1, 3, *side, dtype=torch.uint8)
+    one = Objects(torch.tensor([[0.25, 0.25, 0.75, 0.75]]), torch.zeros(1, dtype=torch.long))
+    try:
+        with torch.no_grad():
+            trunk.found(black_13HW)
+            trunk.loss(black_13HW, [one])
+    except Exception as error:  # foreign code, of any kind of network
+        raise BackboneError(
+            f"{backbone.name} cannot be trained here on pictures of {side[1]} x {side[0]}.",
+            found=f"{type(error).__name__}: {error}"[:300],
+            hint="RT-DETR, D-FINE, YOLOS, DETR and Conditional DETR can.",
+        ) from error
 
 
 def _middles(corners_T4: torch.Tensor) -> torch.Tensor:
