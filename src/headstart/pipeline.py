@@ -203,7 +203,7 @@ def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
 def earlier(base: Base, deep: Deepened | None) -> NDArray[np.float64] | None:
     """Return what a network that is taken whole said of the judged examples before anything of it was trained."""
     rows, backbone = base.divided.splits.judged, base.encoder.backbone
-    if not (backbone.whole and deep and deep.climbed.best and len(rows)) or backbone.untrained:
+    if not (backbone.whole and deep and deep.climbed.best and len(rows)) or backbone.untrained or backbone.renewed:
         return None
     said_NK: NDArray[np.float64] = base.probe.head.logits(base.x_ND[rows])
     return said_NK

@@ -120,7 +120,7 @@ def test_a_head_does_not_change_its_network_and_tells_pictures_one_by_one(ready:
 
 def test_there_are_two_depths_the_new_layers_and_everything(ready: Backbone) -> None:
     new, everything = depths(ready)
-    assert (new.name, everything.name) == ("that are new", "everything")
+    assert (new.name, everything.name) == ("the part that is new", "everything")
     left = {n for n, _ in ready.trunk.named_parameters()} - set(new.kept)
     assert left == {f"network.{n}" for n in new_tensors(detecting(ready))}
     assert everything.kept == ()
@@ -194,6 +194,17 @@ def test_vgg_16_is_what_ssd300_is_built_on() -> None:
         below_N = network.backbone.features(x_N3HW := torch.rand(1, 3, 224, 224))
         assert torch.equal(below_N, classifier.features[:23](x_N3HW))
         assert torch.equal(network.backbone.extra[0][:7](below_N), classifier.features[23:30](below_N))
+
+
+@pytest.mark.slow
+def test_ssd300_starts_from_a_real_file_of_vgg_16_without_its_classifier(shared: Path) -> None:
+    file = shared / "backbones" / "vgg16_features.torchvision" / "model.safetensors"
+    if not file.exists():
+        pytest.skip("no weights of VGG-16")
+    trunk = detecting(fitted(open_detector_backbone(f"ssd300_vgg16:vgg16@{file}"), SCENE, SCENE))
+    taken = [name for name, _ in trunk.network.named_parameters() if name not in trunk.new]
+    assert len(taken) == 26, "thirteen convolutions with a bias each"
+    assert all(name.startswith("backbone.") for name in taken)
 
 
 # -- what is refused

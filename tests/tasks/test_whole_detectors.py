@@ -161,7 +161,7 @@ def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
 def test_the_new_layers_are_trained_first_then_everything_then_all_of_it_from_scratch(done: Done) -> None:
     said = done.result.scores
     names = [each["name"] for each in said["rungs"]] + [each["name"] for each in said["untried"]]
-    assert names[:3] == ["usual boxes", "detector with new layers", "layers that are new"]
+    assert names[:3] == ["usual boxes", "detector with new layers", "the part that is new"]
     assert "everything" in names
     assert said["scratch"]["headline"]["name"] == "AP50"
     assert said["scratch"]["sentence"] in (done.result.folder / "report.html").read_text(encoding="utf-8")
@@ -189,3 +189,8 @@ def test_it_keeps_the_contract_but_for_beating_the_guess_with_random_weights(
 ) -> None:
     folder = tiny_detectors.folder_of("yolos", tmp_path / "yolos")
     check(Trial(OBJECT_DETECTION, data, tmp_path / "work", str(folder)))
+
+
+def test_nothing_is_told_of_what_a_detector_with_new_layers_could_do_before(done: Done) -> None:
+    assert done.result.scores["before"] is None
+    assert "as it was gets" not in (done.result.folder / "report.html").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from headstart.backbones.depths import EVERYTHING, Depth
 if TYPE_CHECKING:
     from headstart.heads.finding import Objects
 
-NEW = "that are new"
+NEW = "the part that is new"
 """The depth at which the new layers alone are trained."""
 CUT = "input: the network is taken whole"
 THUMB = 16
