@@ -130,8 +130,8 @@ def related(given: argparse.Namespace, folder: Path) -> None:
     """Another language, with few pairs: from a model of the first, and from nothing with the same time."""
     data = multi30k(folder / "data", "en", "de", given.pairs)
     for name in (given.backbone, NEW):
-        words = [str(data), "--backbone", name, "--budget", given.budget, "--seed", str(given.seed)]
-        scores = fitted(words, folder / ("new" if name == NEW else "moved"))
+        words = [str(data), "--from", "en", "--to", "de", "--backbone", name, "--budget", given.budget]
+        scores = fitted([*words, "--seed", str(given.seed)], folder / ("new" if name == NEW else "moved"))
         keep("translations", figures("en-de", Path(name).name, given.budget, scores))
 
 
