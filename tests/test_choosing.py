@@ -105,7 +105,8 @@ def test_fit_takes_the_network_that_a_race_picks_and_says_so(tmp_path: Path, mon
     assert any(line.startswith("Raced ") for line in lines)
     assert "--backbone auto" in record["command"]
     page = (result.folder / "report.html").read_text()
-    assert "the pick" in page
+    assert "Which network suits the data" in page
+    assert all(name.rsplit("/", 1)[-1] in page for name in names)
     rows = remembered(tmp_path / "cache", "other").others
     assert {row.how for row in rows} == {"race", "fit"}
 

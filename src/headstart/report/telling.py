@@ -13,8 +13,8 @@ from headstart.backbones.backbone import Saved
 from headstart.data.examples import labels_of
 from headstart.deepen import value_text
 from headstart.metrics.interval import Measure as Scored
-from headstart.race_values import Ranking
 from headstart.report import page as p
+from headstart.report.chosen import choosing
 from headstart.report.judged import shown
 from headstart.report.story import Story, command, versions
 from headstart.report.words import number
@@ -222,14 +222,14 @@ def _made(story: Story, said: Mapping[str, Any]) -> p.Made:
         data_fingerprint=story.fingerprint,
         plan=_plan(story),
         frozen=_frozen(story),
+        choosing=choosing(story),
     )
 
 
 def _plan(story: Story) -> tuple[p.PlanBlock, ...]:
-    blocks = [_race(story.ranking)] if story.ranking else []
     if story.deep is None:
-        return tuple(blocks)
-    chosen = story.deep.plan
+        return ()
+    chosen, blocks = story.deep.plan, []
     parts: list[RungPlan | ScratchPlan] = [*chosen.rungs, *([chosen.scratch] if chosen.scratch else [])]
     for part in parts:
         title = part.name if isinstance(part, RungPlan) else "from scratch"
@@ -240,15 +240,6 @@ def _plan(story: Story) -> tuple[p.PlanBlock, ...]:
         )
         blocks.append(p.PlanBlock(title, shown))
     return tuple(blocks)
-
-
-def _race(ranking: Ranking) -> p.PlanBlock:
-    """Say which networks were raced, and what became of each."""
-    took = f"{ranking.seconds:.0f} s" + (f" of {ranking.limit:.0f} that it may take" if ranking.limit else "")
-    lines = [p.PlanLine("the pick", ranking.pick, f"{ranking.why}; the race took {took}")]
-    lines += [p.PlanLine(r.name, f"{r.score.value:.3f}", ranking.told(r).partition(", ")[2]) for r in ranking.runners]
-    lines += [p.PlanLine(name, "did not run", why) for name, why in ranking.failed]
-    return p.PlanBlock("the backbone", tuple(lines))
 
 
 def _frozen(story: Story) -> str:
