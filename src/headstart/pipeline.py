@@ -92,7 +92,7 @@ def fit(
         raise UsageError("A plan needs time to be carried out in.", hint="Give a --budget above 0, or no --plan.")
     if counts(options.labels) and not options.budget:
         raise UsageError("A learning curve needs time.", hint="Give a --budget above 0, or no --labels-per-class.")
-    base = begin(options, track, watch)
+    base = begin(options, track, watch, tell)
     tell(f"Read: {base.divided.examples.how}.")
     if base.encoder.backbone.why:
         why = base.encoder.backbone.why

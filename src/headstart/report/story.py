@@ -17,6 +17,7 @@ from headstart.data.examples import Examples
 from headstart.deepen import Deepened
 from headstart.heads.head import Head
 from headstart.metrics.interval import Measure, measured
+from headstart.race_values import Ranking
 from headstart.stages.climb import Step
 from headstart.stages.curve import Point
 from headstart.stages.encode import Features
@@ -72,6 +73,7 @@ class Story:
     moved: Moved = field(default_factory=dict)
     before: Logits | None = None  # what the network said of the judged examples before anything was trained
     kept: KeptUp | None = None
+    ranking: Ranking | None = None  # of the race that chose the network
     pretrained: str = ""  # hash of the network that was not trained, as checked at the end
 
     @property
@@ -119,6 +121,7 @@ class Story:
                 "missing": list(network.missing),
                 "features": network.dim,
             },
+            "race": self.ranking.record() if self.ranking else None,
             "cut": self.tuned.tried.cut if self.tuned else network.cut,
             "preprocessing": network.preprocess.record(),
             "engine": {"name": self.features.engine, "cosine": self.features.cosine},
@@ -148,6 +151,7 @@ class Story:
             "guess": self.scores.guess.record(),
             "measures": [m.record() for m in self.scores.measures],
             "rungs": [self.rung_record(r) for r in self.scores.rungs],
+            "race": self.ranking.record() if self.ranking else None,
             "unfinished": self.unfinished,
             "untried": [{"name": name, "reason": why} for name, why in self.untried],
             "scratch": self.scratch_record(),
@@ -310,6 +314,10 @@ def command(options: Options) -> str:
         words += ["--rule", f"{rule}={value:g}"]
     if options.labels:
         words += ["--labels-per-class", options.labels]
+    for folder in options.folders:
+        words += ["--folders", folder]
+    if options.licence != defaults.licence:
+        words += ["--licence", options.licence]
     if not options.scratch:
         words.append("--no-scratch")
     return shlex.join(words)
