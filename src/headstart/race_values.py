@@ -122,7 +122,7 @@ def ranking_of(record: Mapping[str, Any]) -> Ranking:
 class Candidate:
     """A network that may run: its entry in the catalog, its encoder, its published accuracy, its measured speed.
 
-    `opening` is the seconds that opening it and building its engine took.
+    `opening` is the seconds that opening it and building its engine took, `again` what that takes the next time.
     """
 
     entry: Entry
@@ -130,6 +130,7 @@ class Candidate:
     prior: float | None
     milliseconds: float
     opening: float = 0.0
+    again: float = 0.0
 
     def extraction(self, examples: int) -> float:
         """Return the seconds that the features of so many examples take from nothing."""
