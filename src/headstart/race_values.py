@@ -94,7 +94,8 @@ class Ranking:
     def lines(self) -> list[str]:
         """Return the outcome as people read it."""
         within = f" of {self.limit:.0f} that it may take" if self.limit else ""
-        out = [f"Raced {len(self.runners)} networks in {self.seconds:.0f} s{within}; {self.pick}: {self.why}."]
+        many = "1 network" if len(self.runners) == 1 else f"{len(self.runners)} networks"
+        out = [f"Raced {many} in {self.seconds:.0f} s{within}; {self.pick}: {self.why}."]
         out += [f"  {line}" for line in (*map(self.told, self.runners),)]
         return [*out, *(f"  did not run: {name}: {why}" for name, why in self.failed)]
 
