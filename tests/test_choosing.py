@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import tiny
 from headstart import choosing
@@ -17,6 +18,7 @@ from headstart.history import FILE, Past, remember, remembered
 from headstart.metrics.interval import Measure
 from headstart.options import Options
 from headstart.pipeline import fit
+from headstart.ranking import rank
 
 
 def score(value: float, half: float) -> Measure:
@@ -144,3 +146,14 @@ def test_folders_of_candidates_are_for_a_choice(tmp_path: Path) -> None:
     options = Options(str(data), str(tmp_path / "model"), cache=str(tmp_path / "cache"), folders=("models",), budget=0)
     with pytest.raises(UsageError, match="for a choice among them"):
         fit(options)
+
+
+def test_rank_prints_a_table_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, names = raced(tmp_path, monkeypatch, 2)
+    said = CliRunner().invoke(rank, [options.data, "--cache", options.cache, "--all"])
+    assert said.exit_code == 0, said.output
+    assert f"--backbone {names[0]}" in said.output or f"--backbone {names[1]}" in said.output
+    found = CliRunner().invoke(rank, [options.data, "--cache", options.cache, "--all", "--json"])
+    record = json.loads(found.stdout[found.stdout.index("{") :])
+    assert {r["name"] for r in record["runners"]} == set(names)
+    assert record["limit"] == 0

@@ -191,6 +191,7 @@ def test_networks_for_which_there_is_no_time_are_named(tmp_path: Path) -> None:
     assert [name for name, _ in found.failed] == [str(nets[1]), str(nets[2])]
     assert all(why.startswith("left out for time") for _, why in found.failed)
     assert found.limit > 0
+    assert found.why == "the most promising by what was known before, and there was no time for another"
 
 
 def test_models_that_fit_made_do_not_run(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ class Past:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is remembered: of other data sets than this one, and (milliseconds an example, seconds of opening) by name
-    as last measured on this machine."""
+    """What is remembered: of other data sets than this one, and (milliseconds an example, seconds of opening again) by
+    name as last measured on this machine."""
 
     others: tuple[Past, ...] = ()
     speeds: Mapping[str, tuple[float, float]] = field(default_factory=dict)

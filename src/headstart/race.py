@@ -23,7 +23,7 @@ from headstart.prepare import data_fingerprint, gather
 from headstart.progress import Track
 from headstart.race_choice import chosen, halved, with_beliefs
 from headstart.race_course import Course, course_of, run
-from headstart.race_field import Limit, beaten, believed_of, fair, hopeless, late, opened, ordered, running, same
+from headstart.race_field import LATE, Limit, beaten, believed_of, fair, hopeless, late, opened, ordered, running, same
 from headstart.race_values import Candidate, Ranking, Run
 from headstart.runs import Tell
 from headstart.tasks.task import Task
@@ -82,7 +82,7 @@ def compete(
     for number, most in enumerate(ROUNDS[1:], 1):
         if not _further(standing, number, course.rows(most), tell):
             break
-    speeds = {c.entry.name: (c.milliseconds, c.opening) for c in standing.opened.values()}
+    speeds = {c.entry.name: (c.milliseconds, c.again) for c in standing.opened.values()}
     runners = [each.runner for each in standing.runs]
     remember(root, [Past(mark, "race", known_as(r.name), r.weights, r.score.value) for r in runners], speeds)
     return _ranking(standing)
@@ -150,6 +150,8 @@ def _ranking(standing: _Standing) -> Ranking:
     """Return how it ended."""
     finalists = [each.runner for each in standing.runs]
     pick, why = chosen(standing.runs)
+    if len(finalists) == 1 and any(each.startswith(LATE) for _, each in standing.failed):
+        why = "the most promising by what was known before, and there was no time for another"
     whole = standing.limit.whole(standing.opened[pick])
     return Ranking(
         (*finalists, *(each.runner for each in standing.dropped)),

@@ -94,7 +94,8 @@ class Ranking:
     def lines(self) -> list[str]:
         """Return the outcome as people read it."""
         within = f" of {self.limit:.0f} that it may take" if self.limit else ""
-        out = [f"Raced {len(self.runners)} networks in {self.seconds:.0f} s{within}; {self.pick}: {self.why}."]
+        many = "1 network" if len(self.runners) == 1 else f"{len(self.runners)} networks"
+        out = [f"Raced {many} in {self.seconds:.0f} s{within}; {self.pick}: {self.why}."]
         out += [f"  {line}" for line in (*map(self.told, self.runners),)]
         return [*out, *(f"  did not run: {name}: {why}" for name, why in self.failed)]
 
@@ -122,7 +123,7 @@ def ranking_of(record: Mapping[str, Any]) -> Ranking:
 class Candidate:
     """A network that may run: its entry in the catalog, its encoder, its published accuracy, its measured speed.
 
-    `opening` is the seconds that opening it and building its engine took.
+    `opening` is the seconds that opening it and building its engine took, `again` what that takes the next time.
     """
 
     entry: Entry
@@ -130,6 +131,7 @@ class Candidate:
     prior: float | None
     milliseconds: float
     opening: float = 0.0
+    again: float = 0.0
 
     def extraction(self, examples: int) -> float:
         """Return the seconds that the features of so many examples take from nothing."""
