@@ -32,7 +32,7 @@ def export(model: Predictor, path: Path) -> tuple[str, ...]:
         The names of the outputs.
 
     Raises:
-        UsageError: it is no model of pictures.
+        UsageError: it is no model of pictures, or a detector that was taken whole.
         EngineError: onnxscript is not installed, or the network has an operation that ONNX lacks.
         StoreError: the file cannot be written.
     """
@@ -43,6 +43,12 @@ def export(model: Predictor, path: Path) -> tuple[str, ...]:
             "Only models of pictures are exported.",
             found=model.task.name,
             hint="A model of texts is a folder of transformers: its own exporter, optimum, takes it.",
+        )
+    if model.backbone.whole:
+        raise UsageError(
+            "A detector that was pretrained as one is not exported here.",
+            found=f"{model.backbone.architecture} of {model.backbone.library}",
+            hint="Its library loads the folder as it is, and has an exporter of its own.",
         )
     size = model.backbone.preprocess.record()["size"]
     boxes = isinstance(model.head, BoxHead)

@@ -17,6 +17,7 @@ from headstart.data.examples import CellContent, Content, FileContent
 from headstart.encoder import Encoder, encoder
 from headstart.errors import DataError, ModelError, UsageError
 from headstart.heads.boxes import BoxHead
+from headstart.heads.finding import FindingHead
 from headstart.heads.head import Head
 from headstart.heads.texts import TextHead
 from headstart.ragged import pile
@@ -156,7 +157,7 @@ class Predictor:
         Raises:
             UsageError: it looks for no objects.
         """
-        if not isinstance(self.head, BoxHead):
+        if not isinstance(self.head, BoxHead | FindingHead):
             raise UsageError("This model has no threshold: it looks for no objects.")
         return replace(self, head=self.head.with_threshold(threshold))
 

@@ -200,7 +200,7 @@ def test_without_any_right_detection_the_threshold_is_a_half() -> None:
 def test_a_plain_head_is_made_for_the_maps_of_a_network() -> None:
     from types import SimpleNamespace
 
-    backbone: Any = SimpleNamespace(maps=PLAN.maps, maps_of=64)
+    backbone: Any = SimpleNamespace(maps=PLAN.maps, maps_of=64, whole=None)
     head: Any = AIM.plain(backbone, 3)
     assert (head.plan.maps, head.plan.size, head.plan.classes) == (PLAN.maps, 64, 3)
     for name, value in AIM.plain(backbone, 3).arrays()[0].items():

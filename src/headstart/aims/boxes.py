@@ -15,6 +15,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.data.box_views import moved
 from headstart.data.examples import Box, Target, labels_of
 from headstart.heads.boxes import FIELDS, SLOTS, BoxHead, BoxPlan, fresh_box_head
+from headstart.heads.finding import FindingHead
 from headstart.metrics import boxes
 
 HARDLY = 0.05
@@ -135,7 +136,9 @@ def _apart(one_M6: Floats, other_M6: Floats) -> float:
     return far
 
 
-def _plain(classes: int, backbone: Backbone, seed: int) -> BoxHead:
+def _plain(classes: int, backbone: Backbone, seed: int) -> BoxHead | FindingHead:
+    if backbone.whole:
+        return FindingHead.fresh(backbone, classes, seed)
     return fresh_box_head(BoxPlan(backbone.maps, backbone.maps_of, classes), seed)
 
 

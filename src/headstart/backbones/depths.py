@@ -38,11 +38,13 @@ class Depth:
         name: as plans and reports have it; `EVERYTHING` for the input.
         share: of the network's multiply-adds for one example, what lies above.
         cut: takes the network apart there; None for the input.
+        kept: names of parameters that stay as they are, where the network is not taken apart.
     """
 
     name: str
     share: float
     cut: Callable[[], Halves] | None = field(default=None, repr=False)
+    kept: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def at_input(self) -> bool:

@@ -57,7 +57,8 @@ def with_maps(backbone: Backbone, size: int, names: Sequence[str] = ()) -> Backb
         raise BackboneError(
             f"{backbone.name} cannot carry a detector.",
             found=f"a network of {backbone.library}",
-            hint="Take one of timm's or torchvision's: efficientnet_lite0, resnet18, vgg16@FILE.",
+            hint="Take one of timm's or torchvision's (efficientnet_lite0, resnet18, vgg16@FILE), or one that was "
+            "trained to detect (ssd300_vgg16@FILE, a folder of RT-DETR).",
         )
     prepared = squashed(pixels(backbone), size)
     trunk, places, shapes = _mapped(backbone.trunk, size, names)

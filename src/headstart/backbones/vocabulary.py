@@ -84,8 +84,8 @@ def carried(network: Any, old: Any, new: Any) -> int:
     """Give a Marian network the words of another tokenizer, in place; returns how many pieces were carried over.
 
     A piece that both have keeps its row of the embedding; another gets the mean of the rows of the pieces into which
-    the old tokenizer cuts it (Gee et al. 2022, fast vocabulary transfer), the mean of all where it knows none of it; and
-    a little noise, or pieces of one mean would be as likely as each other, and which one is written left to rounding.
+    the old tokenizer cuts it (Gee et al. 2022, fast vocabulary transfer), the mean of all where it knows none; and a
+    little noise, or pieces of one mean would be as likely as each other, and which one is written left to rounding.
     """
     import torch
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.backbones.backbone import Backbone
 from headstart.heads.boxes import BoxHead
+from headstart.heads.finding import FindingHead
 from headstart.heads.linear import LinearHead
 from headstart.heads.texts import TextHead
 
@@ -50,4 +51,6 @@ def read_head(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, str], back
     kind = about.get("kind", "")
     if kind == "texts" and backbone is not None:
         return TextHead.read(about, backbone)
+    if kind == "whole boxes" and backbone is not None:
+        return FindingHead.read(arrays, backbone)
     return BoxHead.read(arrays, about) if kind == "boxes" else LinearHead.read(arrays)

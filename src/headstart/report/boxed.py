@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from headstart.heads.boxes import BoxHead
+from headstart.heads.finding import FindingHead
 from headstart.metrics.box_errors import KINDS, BoxErrors, Verdict, errors
 from headstart.metrics.boxes import Detected, class_scores
 from headstart.report import page as p
@@ -44,7 +45,7 @@ def confusion(story: Story, found: BoxErrors) -> p.Confusion:
 
 def verdicts(story: Story, data: Detected) -> BoxErrors:
     """Return what is right and wrong from the model's threshold on."""
-    return errors(data, cast("BoxHead", story.head).threshold)
+    return errors(data, cast("BoxHead | FindingHead", story.head).threshold)
 
 
 def mistakes(story: Story, data: Detected, found: BoxErrors) -> tuple[p.Mistake, ...]:

@@ -7,6 +7,7 @@ on the one part that is held out, and the head that was judged is the one that g
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from headstart.aims.aim import Aim, Truth
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.whole import kept_as_they_are
 from headstart.stages.batches import Batches
 from headstart.stages.probe import Probe, Rung
 from headstart.stages.split import Index, Splits
@@ -25,6 +27,33 @@ Clock = Callable[[], float]
 STEPS = 300
 BATCH = 16
 RATE = 2e-3
+WHOLE_STEPS, WHOLE_BATCH, WHOLE_RATE = 60, 4, 1e-3
+"""A whole network runs in each step: it takes ten times as long as a head on cached maps, or more."""
+
+
+@dataclass(frozen=True)
+class First:
+    """How a first head is trained: on which network, in how many steps of which batches, how fast; and what it is."""
+
+    body: torch.nn.Module
+    steps: int
+    batch: int
+    rate: float
+    name: str
+    solver: str
+
+
+def _first(backbone: Backbone) -> First:
+    """Return how a head is trained: on maps; or, in a detector that is taken whole, its new layers alone."""
+    if backbone.whole is None:
+        return First(torch.nn.Identity(), STEPS, BATCH, RATE, "detection head", "AdamW, on cached maps")
+    body = deepcopy(backbone.trunk)
+    kept = kept_as_they_are(body)  # type: ignore[arg-type]
+    for name, parameter in body.named_parameters():
+        parameter.requires_grad_(name not in kept)
+    return First(
+        body, WHOLE_STEPS, WHOLE_BATCH, WHOLE_RATE, "detector with new layers", "AdamW, the other layers frozen"
+    )
 
 
 @dataclass(frozen=True)
@@ -58,7 +87,8 @@ def box_probe(
 
     Args:
         backbone: the network that they are of.
-        features_ND: maps of every picture, judged ones included (they are not looked at here).
+        features_ND: maps of every picture, or its pixels where the network is taken whole; judged ones included (they
+            are not looked at here).
         target_N: truth_NT6.
         aim: of boxes.
         splits: with one fold.
@@ -81,17 +111,18 @@ def box_probe(
         clock() - start,
     )
     start = clock()
-    model = model_at(torch.nn.Identity(), aim.plain(backbone, seed), False, "cpu")
-    batches = Batches(Kept(features_ND), fit, target_N, min(BATCH, len(fit)), seed)
-    _, training = begun(model, Recipe(STEPS, RATE, seed=seed, average=0.98), batches, aim)
+    first = _first(backbone)
+    model = model_at(first.body, aim.plain(backbone, seed), False, "cpu")
+    batches = Batches(Kept(features_ND), fit, target_N, min(first.batch, len(fit)), seed)
+    _, training = begun(model, Recipe(first.steps, first.rate, seed=seed, average=0.98), batches, aim)
     for row in tune(training, batches):
-        if row.step % (STEPS // 3) == 0:
+        if row.step % (first.steps // 3) == 0:
             advance(1)
     training.use(training.average)
     found_HF = logits_of(model, batches.source, held, "cpu")
     head = aim.settle(model.head(), found_HF, target_N[held])
-    rung = _rung("detection head", f"{STEPS} steps", found_HF, target_N[held], aim, clock() - start)
-    return Probe((guess, rung), held, head, "AdamW, on cached maps", lambda rows: head)
+    rung = _rung(first.name, f"{first.steps} steps", found_HF, target_N[held], aim, clock() - start)
+    return Probe((guess, rung), held, head, first.solver, lambda rows: head)
 
 
 def _rung(name: str, setting: str, found_HF: NDArray[np.float64], truth_H: Truth, aim: Aim, seconds: float) -> Rung:

@@ -30,7 +30,7 @@ class Opened:
         body: what lies above, trained: activation_N... (at the input: uint8 pixels_N3HW) -> features_ND.
         trunk: what lies below, frozen; None at the input.
         below: encodes examples with the trunk; None at the input.
-        shared: names of parameters that both halves read, which stay frozen.
+        shared: names of parameters that stay frozen: both halves read them, or the depth keeps them.
     """
 
     depth: Depth
@@ -58,7 +58,7 @@ def open_at(depth: Depth, backbone: Backbone, encoder: Encoder) -> Opened:
         encoder: encodes with the pretrained network; gives task, precision, cache.
     """
     if depth.at_input:
-        return Opened(depth, encoder.task.network(backbone.trunk, backbone.preprocess), None, None)
+        return Opened(depth, encoder.task.network(backbone.trunk, backbone.preprocess), None, None, depth.kept)
     halves = depth.halves()
     half = replace(backbone, trunk=halves.trunk, cut=depth.name, whole=None)
     return Opened(depth, halves.top, halves.trunk, replace(encoder, backbone=half), halves.shared)

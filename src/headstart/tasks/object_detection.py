@@ -21,7 +21,9 @@ from headstart.tasks.task import Augment, Load, Prober, Task
 
 
 def _fitted(backbone: Backbone, examples: Examples) -> Backbone:
-    return fitted(backbone, [e.target for e in examples.items])
+    targets = [e.target for e in examples.items]
+    learned = [e.target for e in examples.items if e.part in ("", "train")]
+    return fitted(backbone, targets, learned or targets)
 
 
 def _probe(backbone: Backbone, seed: int) -> Prober:
@@ -39,9 +41,15 @@ def _change(backbone: Backbone) -> Callable[[NDArray[Any], np.random.Generator],
 
 
 def _depths(backbone: Backbone) -> tuple[Depth, ...]:
-    from headstart.backbones.depth import map_depths
+    from headstart.backbones import depth, whole
 
-    return map_depths(backbone)
+    return whole.depths(backbone) if backbone.whole else depth.map_depths(backbone)
+
+
+def _network(network: Any, preprocess: Any) -> Any:
+    from headstart.backbones.whole import OfBytes
+
+    return network if isinstance(network, OfBytes) else from_pixels(network, preprocess)
 
 
 OBJECT_DETECTION = Task(
@@ -60,7 +68,7 @@ OBJECT_DETECTION = Task(
     given=IMAGE_CLASSIFICATION.given,
     inputs=IMAGE_CLASSIFICATION.inputs,
     augment=Augment(_view, IMAGE_CLASSIFICATION.augment.wide, _change, views=8),
-    network=from_pixels,
+    network=_network,
     draw=IMAGE_CLASSIFICATION.draw,
     pieces=None,
     sample='"new.jpg"',

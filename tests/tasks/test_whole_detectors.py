@@ -1,0 +1,191 @@
+"""Detectors that were pretrained as such, through the whole of a run: fitted, saved, loaded, asked, evaluated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_boxes
+import tiny_detectors
+from climb_samples import rung
+from headstart import predictor
+from headstart.backbones import detector_weights
+from headstart.backbones.from_torchvision_detectors import blank
+from headstart.backbones.whole import NEW, made
+from headstart.errors import UsageError
+from headstart.evaluation import evaluate
+from headstart.export import export
+from headstart.heads.finding import FindingHead
+from headstart.options import Options
+from headstart.pipeline import Result, fit
+from headstart.predictor import Predictor
+from headstart.progress import quiet
+from headstart.stages import box_probe
+from headstart.stages.plan import Plan, ScratchPlan
+from headstart.store import save_json
+from headstart.tasks.contract import CHECKS, Trial, beats_its_guess
+from headstart.tasks.object_detection import OBJECT_DETECTION
+
+CLASSES = tuple(sorted(tiny_boxes.COLOURS))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short() -> Iterator[None]:
+    """Let the new layers be trained for hardly any time."""
+    with tiny_boxes.small(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(box_probe, "WHOLE_STEPS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_boxes.scenes(tmp_path_factory.mktemp("data"), each=6)
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torchvision's published weights be random ones of COCO's number of classes."""
+
+    def given(architecture: str) -> tuple[dict[str, Any], str]:
+        from dataclasses import replace
+
+        return made(replace(blank(architecture), outputs=91).network).state_dict(), "random weights"
+
+    monkeypatch.setattr(detector_weights, "published", given)
+
+
+def run(data: Path, root: Path, backbone: str, **more: Any) -> tuple[Result, Predictor]:
+    options = Options(str(data), str(root / "model"), backbone=backbone, cache=str(root / "cache"), **more)
+    result = fit(options)
+    return result, predictor.load(result.folder, cache=root / "cache", verify=True)
+
+
+def card(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the lines that the model card gives, in the folder; return what they define, and headstart.json."""
+    record = json.loads((folder / "headstart.json").read_text())
+    space: dict[str, Any] = {}
+    code = record["load"]["code"]
+    assert code in (folder / "README.md").read_text(encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(code, space)
+    return space, record
+
+
+ALIKE = 1e-3
+
+
+def same_boxes(found: dict[str, torch.Tensor], spots: Any, labels: tuple[str, ...], first: int) -> None:
+    """Assert that a library alone finds what was predicted, the surest first."""
+    assert len(found["scores"]) >= len(spots)
+    best = found["scores"].argsort(descending=True, stable=True)[: len(spots)]
+    np.testing.assert_allclose(found["scores"][best], [s.score for s in spots], atol=ALIKE)
+    assert {labels[int(k) - first] for k in found["labels"]} >= {s.label for s in spots}
+
+
+@pytest.mark.parametrize("kind", sorted(tiny_detectors.KINDS))
+def test_a_detector_of_detr_s_family_is_fitted_saved_loaded_and_asked(kind: str, data: Path, tmp_path: Path) -> None:
+    folder = tiny_detectors.folder_of(kind, tmp_path / kind)
+    result, model = run(data, tmp_path, str(folder), budget=0)
+    assert result.scores["rung"] == "detector with new layers"
+    assert model.labels == CLASSES
+    assert model.backbone.preprocess.record()["size"] == (96, 96), "no larger than the boxes need"
+    [said] = model.with_threshold(0.02).predict([data / "images" / "000.png"])
+    assert said.spots is not None
+    assert all(spot.label in CLASSES for spot in said.spots)
+    space, record = card(result.folder)
+    assert record["load"]["library"] == "transformers"
+    assert space["model"].config.id2label == dict(enumerate(CLASSES))
+    [told] = model.predict([data / "images" / "000.png"])
+    with torch.inference_mode():
+        same_boxes(space["found"](data / "images" / "000.png"), told.spots, CLASSES, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "retinanet_resnet50_fpn",
+        pytest.param("ssdlite320_mobilenet_v3_large", marks=pytest.mark.slow),
+        pytest.param("fcos_resnet50_fpn", marks=pytest.mark.slow),
+        pytest.param("fasterrcnn_resnet50_fpn", marks=pytest.mark.slow),
+        pytest.param("ssd300_vgg16", marks=pytest.mark.slow),
+    ],
+)
+def test_a_detector_of_torchvision_is_fitted_saved_loaded_and_asked(
+    name: str, data: Path, tmp_path: Path, weights: None
+) -> None:
+    result, model = run(data, tmp_path, name, budget=0)
+    assert model.labels == CLASSES
+    assert isinstance(model.head, FindingHead)
+    [said] = model.with_threshold(0.02).predict([data / "images" / "000.png"])
+    assert said.spots is not None
+    assert all(spot.label in CLASSES for spot in said.spots)
+    space, record = card(result.folder)
+    assert record["load"]["library"] == "torchvision"
+    [told] = model.predict([data / "images" / "000.png"])
+    pixels_3HW = torch.from_numpy(model.encoder.load((data / "images" / "000.png").read_bytes())).float() / 255
+    with torch.inference_mode():
+        [found] = space["model"]([pixels_3HW])
+    same_boxes(found, told.spots, CLASSES, 1)
+
+
+# -- the ladder
+
+
+@dataclass(frozen=True)
+class Done:
+    result: Result
+    model: Predictor
+    further: Path
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    root = tmp_path_factory.mktemp("ladder")
+    folder, further = tiny_detectors.folder_of("yolos", root / "yolos"), tiny_boxes.scenes(root / "further", 4, seed=1)
+    steps = {"epochs": 12, "folds": 1, "starts": ("linear",), "batch": 4, "rates": (3e-3,), "again": False}
+    rungs = tuple(rung(name, **steps) for name in (NEW, "everything"))
+    scratch = ScratchPlan(6, 2, 4, (3e-3,), False, 1.0, 1.0, {}, 0.0)
+    save_json(root / "plan.json", Plan(600.0, rungs, (), scratch).record())
+    plan = {"budget": 600.0, "plan": str(root / "plan.json"), "test": str(further)}
+    return Done(*run(data, root, str(folder), **plan), further)
+
+
+def test_the_new_layers_are_trained_first_then_everything_then_all_of_it_from_scratch(done: Done) -> None:
+    said = done.result.scores
+    names = [each["name"] for each in said["rungs"]] + [each["name"] for each in said["untried"]]
+    assert names[:3] == ["usual boxes", "detector with new layers", "layers that are new"]
+    assert "everything" in names
+    assert said["scratch"]["headline"]["name"] == "AP50"
+    assert said["scratch"]["sentence"] in (done.result.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_evaluating_the_judged_pictures_gives_the_values_of_the_report(done: Done) -> None:
+    found = evaluate(done.model, done.further, track=quiet).record()
+    mine, theirs = ({m["name"]: m["value"] for m in said["measures"]} for said in (found, done.result.scores))
+    assert mine == pytest.approx(theirs, rel=1e-6)
+
+
+def test_what_was_fitted_may_be_what_another_run_starts_from(done: Done, tmp_path: Path) -> None:
+    again = OBJECT_DETECTION.backbone(str(done.result.folder))
+    assert again.weights == done.model.backbone.weights
+
+
+def test_it_is_not_exported_and_that_is_said(done: Done, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not exported"):
+        export(done.model, tmp_path / "it.onnx")
+
+
+@pytest.mark.parametrize("check", [c for c in CHECKS if c is not beats_its_guess], ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_but_for_beating_the_guess_with_random_weights(
+    check: Any, data: Path, tmp_path: Path
+) -> None:
+    folder = tiny_detectors.folder_of("yolos", tmp_path / "yolos")
+    check(Trial(OBJECT_DETECTION, data, tmp_path / "work", str(folder)))
