@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.aims.aim import Aim, Truth
 from headstart.backbones.backbone import Backbone
@@ -48,6 +49,10 @@ LIBRARIES = (
 
 Moved = Mapping[int, tuple[float, ...]]
 """Rows of examples -> for each piece of theirs, how much it spoke for the class that was wrongly said."""
+
+
+BEFORE = 200
+"""So many of the judged examples are told by the network as it was, too: one that knows nothing writes for long."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +205,12 @@ class Story:
         """Return by how much the network as it was is surpassed on the judged examples; None where it was not asked."""
         if self.before is None:
             return None
-        rows, scoring = self.scores.rows, self.aim.scoring
-        unit_N = self.splits.unit[rows]
-        was = scoring.score(scoring.read(self.before, self.target_N[rows]), np.ones(len(rows)))
-        gain = worth(self.scores.logits_NK, self.before, self.target_N[rows], unit_N, scoring, self.options.seed)
-        return {"measures": was, "gain": gain.record()}
+        at = asked_before(len(self.scores.rows))
+        rows, scoring, now_NK = self.scores.rows[at], self.aim.scoring, self.scores.logits_NK[at]
+        unit_N, truth_N, unit = self.splits.unit[rows], self.target_N[rows], np.ones(len(rows))
+        was, now = (scoring.score(scoring.read(said, truth_N), unit) for said in (self.before, now_NK))
+        gain = worth(now_NK, self.before, truth_N, unit_N, scoring, self.options.seed)
+        return {"measures": was, "now": now, "gain": gain.record(), "examples": len(rows)}
 
     def point_record(self, point: Point) -> dict[str, Any]:
         """Return a point of the learning curve as `scores.json` has it."""
@@ -321,3 +327,8 @@ def command(options: Options) -> str:
     if not options.scratch:
         words.append("--no-scratch")
     return shlex.join(words)
+
+
+def asked_before(count: int) -> NDArray[np.intp]:
+    """Return the places, of so many judged examples, of those that the network as it was is asked for."""
+    return np.unique(np.linspace(0, count - 1, min(count, BEFORE)).astype(np.intp))
