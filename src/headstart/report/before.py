@@ -24,6 +24,6 @@ def _mine(said: Mapping[str, Any]) -> tuple[str, ...]:
     way = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no different beyond noise"
     was, now = before["measures"][name], before["now"][name]
     return (
-        f"On {before['examples']} of the judged texts the network as it was gets {was:.1f} of {name}, now it gets {now:.1f}: "
-        f"{gain['value']:+.1f} (95% interval {gain['low']:+.1f} to {gain['high']:+.1f}, paired), {way}.",
+        f"On {before['examples']} of the judged texts the network as it was gets {was:.1f} of {name}, now it gets "
+        f"{now:.1f}: {gain['value']:+.1f} (95% interval {gain['low']:+.1f} to {gain['high']:+.1f}, paired), {way}.",
     )
