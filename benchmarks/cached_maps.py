@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=96)
     given = parser.parse_args(arguments)
-    for name in ("auto", f"vgg16@{VGG}"):
+    for name in ("default", f"vgg16@{VGG}"):
         with tempfile.TemporaryDirectory() as cache:
             keep("cached_maps", one(name, given.pictures, Path(cache)))
 

@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", default="", help="a folder with JPEGs in it, at any depth")
-    parser.add_argument("--backbone", default="auto")
+    parser.add_argument("--backbone", default="default")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--repeat", type=int, default=10, help="how often the photos are gone through")
     given = parser.parse_args(arguments)

@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=str(SHARED / "hymenoptera"), help="with train/ and val/ folders")
-    parser.add_argument("--backbone", default="auto")
+    parser.add_argument("--backbone", default="default")
     parser.add_argument("--epochs", type=int, default=3, help="of all layers, after the frozen one")
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """What pretraining is worth by number of labels: one linear head on three kinds of features.
 
-    python benchmarks/label_curve.py DATA [--labels 5,10,25,all] [--seeds 5] [--backbone auto]
+    python benchmarks/label_curve.py DATA [--labels 5,10,25,all] [--seeds 5] [--backbone default]
 
 Features of the pretrained network; of its architecture with random weights (others for each seed); the network's
 input shrunk to 16 x 16 pixels. Judged is what `headstart fit` would judge; without parts a fifth (another for each
@@ -72,7 +72,7 @@ def accuracy(x_ND: Floats, target_N: Index, train: Index, judged: Index, unit: I
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
-    for option, default in {"--labels": "5,10,25,all", "--seeds": 5, "--backbone": "auto"}.items():
+    for option, default in {"--labels": "5,10,25,all", "--seeds": 5, "--backbone": "default"}.items():
         parser.add_argument(option, default=default, type=type(default))
     given = parser.parse_args()
     columns, backbone = given.labels.split(","), TASK.backbone(given.backbone)

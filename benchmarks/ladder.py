@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", default="hymenoptera", help="a name as above, or a path")
-    parser.add_argument("--backbone", default="auto")
+    parser.add_argument("--backbone", default="default")
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first seed")

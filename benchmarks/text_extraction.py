@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer = AutoTokenizer.from_pretrained(default_folder())
     model = AutoModel.from_pretrained(default_folder(), dtype="float32").eval()
     task = task_named("text-classification")
-    narrow = open_text_backbone("auto").readouts[0].open()
+    narrow = open_text_backbone("default").readouts[0].open()
     by_length = sorted(some, key=len)
     eager(model, tokenizer, some[:BATCH], FILLED)
     with tempfile.TemporaryDirectory() as folder:

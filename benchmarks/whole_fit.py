@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=str(SHARED / "hymenoptera"))
-    parser.add_argument("--backbone", default="auto")
+    parser.add_argument("--backbone", default="default")
     given = parser.parse_args(arguments)
     imports = min(float(subprocess.check_output([sys.executable, "-c", _IMPORTS])) for _ in range(3))
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from headstart.store import load_json
 def backbones(shared: Path) -> dict[str, str]:
     root = shared / "backbones"
     return {
-        "default": "auto",
+        "default": "default",
         "mobilenetv2": str(root / "mobilenetv2_100.timm"),
         "resnet": str(root / "resnet50_thin.transformers"),
         "squeezenet": f"squeezenet1_1@{root / 'squeezenet1_1.torchvision' / 'model.safetensors'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from headstart import pipeline, predictor
@@ -9,7 +10,7 @@ from headstart.backbones.engine import Precision
 from headstart.data.check import Checked
 from headstart.data.read import place, read
 from headstart.evaluation import evaluate
-from headstart.options import BUDGET, Options
+from headstart.options import BUDGET, DEFAULT, Options
 from headstart.progress import Track, bars
 from headstart.runs import seconds
 from headstart.tasks import kind_asked, task_for
@@ -23,7 +24,7 @@ def fit(
     out: str | Path = "",
     task: str = "auto",
     goal: str = "auto",
-    backbone: str | Path = "auto",
+    backbone: str | Path = DEFAULT,
     test: str | Path = "",
     content: str = "",
     label: str = "",
@@ -38,6 +39,8 @@ def fit(
     source_language: str = "",
     target_language: str = "",
     keep: str | Path = "",
+    folders: Sequence[str | Path] = (),
+    licence: str = "any",
     track: Track = bars,
 ) -> predictor.Predictor:
     """Make a model of labelled examples, and a report on it.
@@ -49,7 +52,8 @@ def fit(
         task: what to learn; found from the data by default.
         goal: what is to be said of an example: `label`, `labels` (any number of them), `number`; found by looking at
             the labels by default.
-        backbone: the pretrained network: `auto`, a timm name, a folder, `ARCHITECTURE@WEIGHTS`, a hub
+        backbone: the pretrained network: `default`, which needs no connection; `auto`, what a race among those that can
+            be used here picks; a timm name, a folder, `ARCHITECTURE@WEIGHTS`, a hub
             address.
         test: further labelled data, judged once, at the end.
         content, label: columns of a table, where looking does not find them.
@@ -63,6 +67,8 @@ def fit(
         log: a folder for the rows of all trainings.
         source_language, target_language: of translation, from which and into which; found by names.
         keep: of translation, general pairs, a share of which is learned from too.
+        folders: where candidates for `auto` are looked for too.
+        licence: of those, `any` or `permissive`.
         track: shows progress.
 
     Returns:
@@ -76,6 +82,7 @@ def fit(
         str(place(data)), str(out), task, goal, str(backbone), str(place(test)) if test else "", content, label, seed,
         precision, str(cache), budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),
         source_language=source_language, target_language=target_language, keep=str(keep),
+        folders=tuple(map(str, folders)), licence=licence,
     )  # fmt: skip
     result = pipeline.fit(options, track)
     return predictor.load(result.folder, cache=Path(cache) if cache else None)

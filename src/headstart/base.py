@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from headstart.backbones.engine import Array
+from headstart.choosing import AUTO, Choice, choose, note
 from headstart.data.check import Checked
 from headstart.data.examples import Examples
 from headstart.deepen import Deepened
@@ -17,6 +18,7 @@ from headstart.options import Options, Stopwatch
 from headstart.prepare import Divided, Floats, data_fingerprint, decodable, divide, gather, items_of, with_general
 from headstart.progress import Track
 from headstart.report.story import Story
+from headstart.runs import Tell
 from headstart.stages.curve import counts
 from headstart.stages.encode import Features, sample
 from headstart.stages.judge import Scores, judge
@@ -45,6 +47,7 @@ class Base:
     mark: str
     golden: list[Array]
     general: Examples | None = None
+    choice: Choice | None = None
 
     def story(self, scores: Scores, watch: Stopwatch) -> Story:
         """Return what is told of a run that ended here."""
@@ -52,6 +55,7 @@ class Base:
         return Story(
             self.task, d.aim, self.options, self.encoder.backbone, found, self.features, d.splits, d.target_N,
             self.probe, scores, watch.seconds, watch.done, self.mark, d.near,
+            ranking=self.choice.ranking if self.choice else None,
         )  # fmt: skip
 
     def judged(self, splits: Splits, deep: Deepened | None, x_of: Callable[[Index], Floats]) -> Scores:
@@ -62,15 +66,17 @@ class Base:
         return judge(self.probe, tried, head, x_of, target_N, splits, aim, self.options.seed)
 
 
-def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
+def begin(options: Options, track: Track, watch: Stopwatch, tell: Tell = lambda _: None) -> Base:
     """Go as far as the linear head."""
     clock = watch.clock
     check_out(options.folder, Path(options.data))
     with watch("read"):
         task, checked = gather(options, track)
         checked, general = with_general(options, checked, track)
+    with watch("choose" if options.backbone == AUTO else "backbone"):
+        choice = choose(options, task, checked, track, clock, tell)
     with watch("backbone"):
-        backbone = task.backbone(options.backbone)
+        backbone = task.backbone(choice.name)
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
     backbone = task.fitted(backbone, checked.examples)
     encode_with = replace(encode_with, backbone=backbone)
@@ -94,8 +100,9 @@ def begin(options: Options, track: Track, watch: Stopwatch) -> Base:
             lambda x: rungs(x, target_N, aim, divided.splits, clock, advance),
             (lambda x: closed_form_loss(x, target_N, aim, divided.splits)) if fast else None,
         )
+    note(encode_with.root, checked, backbone, probed, target_N, aim)
     if way is not None:
         encode_with = replace(encode_with, backbone=way.open())
     golden = sample([e.content for e in data.examples.items], encode_with.load)[:GOLDEN]
     mark = data_fingerprint(data)
-    return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden, general)
+    return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden, general, choice)

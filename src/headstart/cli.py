@@ -16,15 +16,17 @@ from typing import Any
 import click
 
 from headstart import __version__
-from headstart.commands import backbones, check, evaluate, export, predict, rank, report
+from headstart.commands import backbones, check, evaluate, export, predict, report
 from headstart.console import print_json, say, table_of_rungs, tell_findings, wait
 from headstart.errors import HeadstartError, StopRequested
-from headstart.flags import CACHE, GOAL, JSON, RULES, columns, rules_of
+from headstart.flags import CACHE, FOLDERS, GOAL, JSON, LICENCE, RULES, columns, rules_of
 from headstart.process import wait_asleep
+from headstart.ranking import rank
 
 _STARTED = time.perf_counter()
 _BACKBONE = (
-    "auto (EfficientNet-lite0 for pictures, all-MiniLM-L6-v2 for texts: both need no network), a timm name, a folder, "
+    "default (EfficientNet-lite0 for pictures, all-MiniLM-L6-v2 for texts: both need no connection), auto (what "
+    "a race on a few hundred of the examples picks, see `headstart rank`), a timm name, a folder, "
     "ARCHITECTURE@WEIGHTS, or a name on the Hugging Face hub."
 )
 
@@ -58,7 +60,9 @@ def cli() -> None:
     help="What to learn: image-classification, object-detection, text-classification, translation; auto looks.",
 )
 @GOAL
-@click.option("--backbone", default="auto", show_default=True, metavar="NAME", help=_BACKBONE)
+@click.option("--backbone", default="default", show_default=True, metavar="NAME", help=_BACKBONE)
+@FOLDERS
+@LICENCE
 @click.option("--test", default="", metavar="DATA", help="Further labelled data, judged once, at the end.")
 @columns
 @click.option(
@@ -109,6 +113,7 @@ def fit(
     data: str, out: str, task: str, goal: str, backbone: str, test: str, content: str, label: str, seed: int,
     precision: Any, budget: str, scratch: bool, labels_per_class: str, plan: str, plan_only: str, log: str,
     workers: int, cache: str, as_json: bool, source: str, target: str, rules: tuple[str, ...], keep: str,
+    folders: tuple[str, ...], licence: str,
 ) -> None:  # fmt: skip
     """Make a model of labelled DATA, and a report on it.
 
@@ -128,6 +133,7 @@ def fit(
     headstart fit comments.csv --label toxic,rude,threat           # any number of labels each
     headstart fit photos/ --backbone vgg16@vgg16.safetensors --test other-clinic/
     headstart fit new/ --backbone headstart-photos     # go on from a model of yours
+    headstart fit photos/ --backbone auto --folders models/     # the network that suits the photos
     headstart fit pairs.tsv --from en --to fr --backbone Helsinki-NLP/opus-mt-en-fr
     headstart fit pairs/ --backbone new:marian-small --budget 1h     # a translator from nothing
     """
@@ -141,6 +147,7 @@ def fit(
         data, out, task, goal, backbone, test, content, label, seed, precision, cache, budget=seconds(budget),
         scratch=scratch, labels=labels_per_class, plan=plan, plan_only=plan_only, log=log, workers=workers,
         source_language=source, target_language=target, rules=rules_of(rules), keep=keep,
+        folders=folders, licence=licence,
     )  # fmt: skip
     result = run(options, bars, began=_STARTED, tell=say)
     tell_findings(result.findings)

@@ -30,6 +30,16 @@ GOAL = click.option(
     type=click.Choice(["auto", "label", "labels", "number", "text"]),
     help="What is to be said of an example: one label, any number of labels, a number, a text; auto looks.",
 )
+FOLDERS = click.option(
+    "--folders", multiple=True, metavar="DIR", help="Also let networks in this folder run; may be given several times."
+)
+LICENCE = click.option(
+    "--licence",
+    type=click.Choice(["any", "permissive"]),
+    default="any",
+    show_default=True,
+    help="Which networks may run by their licences: permissive ones are Apache, MIT and BSD.",
+)
 CACHE = click.option(
     "--cache",
     default="",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from headstart.backbones.engine import Precision
 
+DEFAULT = "default"
+"""The network that needs no connection, whatever the data."""
 BUDGET = 300.0
 """Seconds: what one waits for without going away, and enough to tune the last stages of 1000 pictures on a laptop."""
 
@@ -21,7 +23,9 @@ class Options:
         data: a folder, a table, or a hub name.
         out: the model folder; `headstart-NAME` in the working folder where it is left out.
         task: a task's name, or `auto`.
-        backbone: a pretrained network: see `headstart.backbones.images.open_image_backbone`.
+        backbone: a pretrained network: see `headstart.backbones.images.open_image_backbone`; `auto`: what a race picks.
+        folders: where candidates for that are looked for too.
+        licence: of candidates: `any` or `permissive`.
         test: further data that are judged once, at the end.
         goal: what is to be said of an example: `label`, `labels`, `number`, or `auto`: found by looking.
         content, label: columns of a table; found by looking where they are left out.
@@ -45,7 +49,7 @@ class Options:
     out: str = ""
     task: str = "auto"
     goal: str = "auto"
-    backbone: str = "auto"
+    backbone: str = DEFAULT
     test: str = ""
     content: str = ""
     label: str = ""
@@ -64,6 +68,8 @@ class Options:
     target_language: str = ""
     rules: tuple[tuple[str, float], ...] = ()
     keep: str = ""
+    folders: tuple[str, ...] = ()
+    licence: str = "any"
 
     @property
     def name(self) -> str:

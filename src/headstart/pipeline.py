@@ -26,7 +26,7 @@ from headstart.prepare import Floats, items_of
 from headstart.process import keep_freed
 from headstart.progress import Track, quiet
 from headstart.report.mistakes import PASSES, explained
-from headstart.report.story import Story
+from headstart.report.story import BEFORE, Story, asked_before
 from headstart.report.telling import model_card, page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
 from headstart.stages.curve import counts
@@ -36,6 +36,7 @@ from headstart.stages.ground import Ground
 from headstart.stages.loops import Log, log_to
 from headstart.stages.plan import Plan
 from headstart.stages.ship import Model, ship
+from headstart.stages.text_probe import AS_IT_IS
 from headstart.store import load_json, save_json
 
 RESERVE = 6.0
@@ -92,7 +93,7 @@ def fit(
         raise UsageError("A plan needs time to be carried out in.", hint="Give a --budget above 0, or no --plan.")
     if counts(options.labels) and not options.budget:
         raise UsageError("A learning curve needs time.", hint="Give a --budget above 0, or no --labels-per-class.")
-    base = begin(options, track, watch)
+    base = begin(options, track, watch, tell)
     tell(f"Read: {base.divided.examples.how}.")
     if base.encoder.backbone.why:
         why = base.encoder.backbone.why
@@ -178,7 +179,7 @@ def _writing(base: Base) -> float:
     if base.encoder.backbone.untrained:
         return WRITING * (held + judged)
     general = len(base.general.items) if base.general else 0
-    return 2 * BEAMS * rung.seconds / max(1, held) * (judged + general)
+    return BEAMS * rung.seconds / max(1, held) * (judged + min(judged, BEFORE) + 2 * general)
 
 
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
@@ -203,9 +204,10 @@ def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
 def earlier(base: Base, deep: Deepened | None) -> NDArray[np.float64] | None:
     """Return what a network that is taken whole said of the judged examples before anything of it was trained."""
     rows, backbone = base.divided.splits.judged, base.encoder.backbone
-    if not (backbone.whole and deep and deep.climbed.best and len(rows)) or backbone.untrained or backbone.renewed:
+    known = base.probe.rungs[-1].name == AS_IT_IS
+    if not (backbone.whole and known and deep and deep.climbed.best and len(rows)):
         return None
-    said_NK: NDArray[np.float64] = base.probe.head.logits(base.x_ND[rows])
+    said_NK: NDArray[np.float64] = base.probe.head.logits(base.x_ND[rows[asked_before(len(rows))]])
     return said_NK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,6 +27,10 @@ class Runner:
         milliseconds: of one example through the network in its engine, decoding included.
         cut: where its features are taken.
         dropped: after which round it was dropped; 0 for those that ran to the end.
+        opening: seconds that opening it and building its engine took.
+        expected: the score with what was known before blended in.
+        earlier: on how many earlier data sets of the user's it was measured.
+        weights: SHA-256 of the network.
     """
 
     name: str
@@ -39,6 +44,10 @@ class Runner:
     milliseconds: float
     cut: str
     dropped: int = 0
+    opening: float = 0.0
+    expected: float = 0.0
+    earlier: int = 0
+    weights: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -51,11 +60,13 @@ class Ranking:
 
     Attributes:
         runners: best first; those that were dropped earlier come after.
-        failed: (name, why) of candidates that cannot be used on these data.
+        failed: (name, why) of candidates that did not run.
         pick: the name of the recommended one.
         why: the reason, in a sentence.
-        seconds: that the whole race took.
+        seconds: that the race took, reading the data not counted.
         measure: what the scores are.
+        runner_up: the name of the next best; empty where there is none.
+        limit: seconds that it was allowed to take; 0 where there was no limit.
     """
 
     runners: tuple[Runner, ...]
@@ -64,33 +75,74 @@ class Ranking:
     why: str
     seconds: float
     measure: str
+    runner_up: str = ""
+    limit: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON."""
         return {
             "pick": self.pick,
             "why": self.why,
+            "runner_up": self.runner_up,
             "measure": self.measure,
             "seconds": round(self.seconds, 2),
+            "limit": round(self.limit, 2),
             "runners": [runner.record() for runner in self.runners],
             "failed": [{"name": name, "reason": why} for name, why in self.failed],
         }
 
+    def lines(self) -> list[str]:
+        """Return the outcome as people read it."""
+        within = f" of {self.limit:.0f} that it may take" if self.limit else ""
+        many = "1 network" if len(self.runners) == 1 else f"{len(self.runners)} networks"
+        out = [f"Raced {many} in {self.seconds:.0f} s{within}; {self.pick}: {self.why}."]
+        out += [f"  {line}" for line in (*map(self.told, self.runners),)]
+        return [*out, *(f"  did not run: {name}: {why}" for name, why in self.failed)]
+
+    def told(self, r: Runner) -> str:
+        """Return a runner in a line."""
+        of = f"{r.score.low:.3f} to {r.score.high:.3f} on {r.examples} examples, {r.milliseconds:.1f} ms each"
+        return f"{r.name}: {self.measure} {r.score.value:.3f}, {of}" + self.mark(r)
+
+    def mark(self, r: Runner) -> str:
+        """Return what a runner became."""
+        if r.name == self.pick:
+            return ": the pick"
+        return ": the runner-up" if r.name == self.runner_up else f": out in round {r.dropped}" if r.dropped else ""
+
+
+def ranking_of(record: Mapping[str, Any]) -> Ranking:
+    """Return a ranking from its record."""
+    runners = tuple(Runner(**{**r, "score": Measure(**r["score"])}) for r in record["runners"])
+    failed = tuple((f["name"], f["reason"]) for f in record["failed"])
+    plain = {name: record[name] for name in ("pick", "why", "seconds", "measure", "runner_up", "limit")}
+    return Ranking(runners, failed, **plain)
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that may run: its entry in the catalog, its encoder, its published accuracy, its measured speed."""
+    """A network that may run: its entry in the catalog, its encoder, its published accuracy, its measured speed.
+
+    `opening` is the seconds that opening it and building its engine took, `again` what that takes the next time.
+    """
 
     entry: Entry
     encode: Encoder
     prior: float | None
     milliseconds: float
+    opening: float = 0.0
+    again: float = 0.0
+
+    def extraction(self, examples: int) -> float:
+        """Return the seconds that the features of so many examples take from nothing."""
+        return self.opening + examples * self.milliseconds / 1000
 
 
 @dataclass(frozen=True)
 class Run:
-    """A candidate's run in a round: what is told, and how well each example came out."""
+    """A candidate's run in a round: what is told, how well each example came out, and the seconds of scoring it."""
 
     runner: Runner
     merit_R: Any
     row_R: Index
+    scoring: float = 0.0

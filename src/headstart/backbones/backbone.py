@@ -91,7 +91,6 @@ class Backbone:
             features_ND by which examples are told to be alike. Its features are its inputs, and its head runs it.
             None where the last layers are left away.
         untrained: whether it is new, so that there is nothing to transfer yet.
-        renewed: whether layers of a network that is taken whole are new, so that it could not do the task before.
         readouts: the ways that the features are made of, where one is still to be chosen; the first is the usual one.
     """
 
@@ -114,7 +113,6 @@ class Backbone:
     why: str = ""
     whole: Callable[[NDArray[Any]], NDArray[np.float32]] | None = field(default=None, repr=False)
     untrained: bool = False
-    renewed: bool = False
     readouts: tuple[Readout, ...] = field(default=(), repr=False)
 
 

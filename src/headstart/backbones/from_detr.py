@@ -209,7 +209,6 @@ def wrapped(network: Any, processor: Any, new: tuple[str, ...], name: str, sourc
         save=_save,
         fresh=partial(rebuilt, lambda: OfTransformers(build(), processor, preprocess, classes, new), trunk),
         whole=alike,
-        renewed=bool(new),
     )
 
 

@@ -201,7 +201,6 @@ def wrapped(built: Built, network: nn.Module, new: tuple[str, ...], name: str, s
         save=_save,
         fresh=partial(rebuilt, lambda: OfTorchvision(built, built.network(), new), trunk),
         whole=alike,
-        renewed=bool(new),
     )
 
 

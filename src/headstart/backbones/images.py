@@ -14,9 +14,9 @@ def open_image_backbone(name: str) -> Backbone:
     """Open a pretrained image network.
 
     Args:
-        name: `auto` or `efficientnet_lite0` (the offline default); a folder in timm's, transformers' or
-            headstart's layout; a `.keras` or `.h5` file that Keras saved, or a folder with one; `keras:NAME`;
-            `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; or the name of a timm model.
+        name: `default` or `efficientnet_lite0`, which needs no network (`auto` too, where there was no race); a folder
+            in timm's, transformers' or headstart's layout; a `.keras` or `.h5` file that Keras saved, or a folder with
+            one; `keras:NAME`; `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; or the name of a timm model.
 
     Raises:
         BackboneError: there is no such model, it cannot be reached, or its weights do not fit.
@@ -25,7 +25,7 @@ def open_image_backbone(name: str) -> Backbone:
     from headstart.backbones import from_keras, from_timm, from_transformers, from_weights, texts
     from headstart.backbones.texts import is_text_model
 
-    if name in ("auto", from_timm.DEFAULT):
+    if name in ("default", "auto", from_timm.DEFAULT):
         return from_timm.offline_default()
     folder = Path(name).expanduser()
     if name == texts.DEFAULT or is_text_model(folder):

@@ -43,14 +43,15 @@ def open_text_backbone(name: str) -> Backbone:
     """Open a pretrained encoder of texts.
 
     Args:
-        name: `auto` or `all-MiniLM-L6-v2` (the offline default); a folder in transformers' or headstart's layout;
-            or a name on the hub, such as `distilbert-base-uncased` or `owner/name`.
+        name: `default` or `all-MiniLM-L6-v2`, which needs no network (`auto` too, where there was no race); a folder in
+            transformers' or headstart's layout; or a name on the hub, such as `distilbert-base-uncased` or
+            `owner/name`.
 
     Raises:
         BackboneError: there is no such model, it cannot be reached, or it is of no kind that is known here; or the
             offline default's weights are not the known ones.
     """
-    if name in ("auto", DEFAULT):
+    if name in ("default", "auto", DEFAULT):
         return open_encoder(str(_checked(default_folder())), DEFAULT, SOURCE, LICENCE)
     folder = Path(name).expanduser()
     if _sees(folder, name):

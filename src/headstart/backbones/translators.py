@@ -39,7 +39,7 @@ def open_translation_backbone(name: str) -> Backbone:
     """
     if name == NEW:
         return _blank()
-    if name in ("auto", "") or name.startswith("new:"):
+    if name in ("default", "auto", "") or name.startswith("new:"):
         raise BackboneError(
             "Translation has no default network: it depends on the languages.",
             found=name,

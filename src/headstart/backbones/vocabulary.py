@@ -20,6 +20,8 @@ _FEWEST = 200
 SPELLED = 1.3
 """A vocabulary that takes so many times the pieces that one made of the data takes is not the one for them. English
 captions and their French, by a vocabulary of both: 1.00; German by it: see dev/LOG.md."""
+NOISE = 0.02
+"""Of rows that start as means, as a share of the rows' own spread (as in Hewitt 2021, initialising new words)."""
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
 
 
@@ -82,7 +84,8 @@ def carried(network: Any, old: Any, new: Any) -> int:
     """Give a Marian network the words of another tokenizer, in place; returns how many pieces were carried over.
 
     A piece that both have keeps its row of the embedding; another gets the mean of the rows of the pieces into which
-    the old tokenizer cuts it (Gee et al. 2022, fast vocabulary transfer), the mean of all where it knows none of it.
+    the old tokenizer cuts it (Gee et al. 2022, fast vocabulary transfer), the mean of all where it knows none; and a
+    little noise, or pieces of one mean would be as likely as each other, and which one is written left to rounding.
     """
     import torch
 
@@ -92,9 +95,12 @@ def carried(network: Any, old: Any, new: Any) -> int:
     rows = torch.empty(len(table), before.shape[1])
     biases = torch.zeros(1, len(table))
     same = 0
+    noise = NOISE * before.std() * torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
     for piece, at in table.items():
         ids = [known[piece]] if piece in known else _cut(old, piece)
         rows[at] = before[ids].mean(0) if ids else before.mean(0)
+        if piece not in known:
+            rows[at] += noise[at]
         biases[0, at] = bias[0, ids].mean() if ids else 0.0
         same += piece in known
     network.resize_token_embeddings(len(table), mean_resizing=False)

@@ -20,9 +20,10 @@ def _mine(said: Mapping[str, Any]) -> tuple[str, ...]:
     before = said.get("before")
     if not before:
         return ()
-    gain, name, now = before["gain"], said["headline"]["name"], said["headline"]["value"]
+    gain, name = before["gain"], said["headline"]["name"]
     way = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no different beyond noise"
+    was, now = before["measures"][name], before["now"][name]
     return (
-        f"The network as it was gets {before['measures'][name]:.1f} of {name} on the same texts, now it gets "
+        f"On {before['examples']} of the judged texts the network as it was gets {was:.1f} of {name}, now it gets "
         f"{now:.1f}: {gain['value']:+.1f} (95% interval {gain['low']:+.1f} to {gain['high']:+.1f}, paired), {way}.",
     )

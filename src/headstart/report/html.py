@@ -9,7 +9,7 @@ from types import ModuleType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from headstart.report import climb, figures, passages, views, words
+from headstart.report import choice, climb, figures, passages, views, words
 from headstart.report.page import Page
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -27,7 +27,7 @@ def _environment() -> Environment:
     made = Environment(loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {name: getattr(words, name) for name in _functions(words)}
     made.filters["explained"] = passages.explained
-    made.globals |= {"climb": climb, "figures": figures, "passages": passages, "views": views}
+    made.globals |= {"choice": choice, "climb": climb, "figures": figures, "passages": passages, "views": views}
     return made
 
 

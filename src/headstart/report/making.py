@@ -76,6 +76,37 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True)
+class Contender:
+    """A network in the race that chose the backbone.
+
+    `score` is what is to be expected of a linear head on it, within `low` to `high`; `seconds` what extracting the
+    features of all examples takes, `each` what one takes, in milliseconds. `status` is `shipped` for the pick, `passed`
+    for the runner-up.
+    """
+
+    name: str
+    score: float
+    low: float
+    high: float
+    seconds: float
+    each: float
+    parameters: int | None = None
+    licence: str = ""
+    status: str = "beaten"
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How the backbone was chosen: why this one, what the scores are, who ran, and (name, why) of who did not."""
+
+    why: str
+    measure: str
+    ran: tuple[Contender, ...]
+    others: tuple[tuple[str, str], ...] = ()
+    share: bool = True
+
+
+@dataclass(frozen=True)
 class Made:
     """How the model was made: enough to repeat it and to know that the repetition is the same.
 
@@ -93,3 +124,4 @@ class Made:
     plan: tuple[PlanBlock, ...] = ()
     frozen: str = ""
     training: tuple[TrainingCurve, ...] = ()
+    choosing: Choosing | None = None

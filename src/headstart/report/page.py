@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 # those who describe a page find everything here
 from headstart.report.making import BackboneFacts as BackboneFacts
 from headstart.report.making import CacheUse as CacheUse
+from headstart.report.making import Choosing as Choosing
+from headstart.report.making import Contender as Contender
 from headstart.report.making import EngineFacts as EngineFacts
 from headstart.report.making import Made as Made
 from headstart.report.making import PlanBlock as PlanBlock

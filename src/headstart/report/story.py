@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.aims.aim import Aim, Truth
 from headstart.backbones.backbone import Backbone
@@ -17,6 +18,7 @@ from headstart.data.examples import Examples
 from headstart.deepen import Deepened
 from headstart.heads.head import Head
 from headstart.metrics.interval import Measure, measured
+from headstart.race_values import Ranking
 from headstart.stages.climb import Step
 from headstart.stages.curve import Point
 from headstart.stages.encode import Features
@@ -49,6 +51,10 @@ Moved = Mapping[int, tuple[float, ...]]
 """Rows of examples -> for each piece of theirs, how much it spoke for the class that was wrongly said."""
 
 
+BEFORE = 200
+"""So many of the judged examples are told by the network as it was, too: one that knows nothing writes for long."""
+
+
 @dataclass(frozen=True)
 class Story:
     """Everything that one run of `fit` found."""
@@ -72,6 +78,7 @@ class Story:
     moved: Moved = field(default_factory=dict)
     before: Logits | None = None  # what the network said of the judged examples before anything was trained
     kept: KeptUp | None = None
+    ranking: Ranking | None = None  # of the race that chose the network
     pretrained: str = ""  # hash of the network that was not trained, as checked at the end
 
     @property
@@ -119,6 +126,7 @@ class Story:
                 "missing": list(network.missing),
                 "features": network.dim,
             },
+            "race": self.ranking.record() if self.ranking else None,
             "cut": self.tuned.tried.cut if self.tuned else network.cut,
             "preprocessing": network.preprocess.record(),
             "engine": {"name": self.features.engine, "cosine": self.features.cosine},
@@ -148,6 +156,7 @@ class Story:
             "guess": self.scores.guess.record(),
             "measures": [m.record() for m in self.scores.measures],
             "rungs": [self.rung_record(r) for r in self.scores.rungs],
+            "race": self.ranking.record() if self.ranking else None,
             "unfinished": self.unfinished,
             "untried": [{"name": name, "reason": why} for name, why in self.untried],
             "scratch": self.scratch_record(),
@@ -196,11 +205,12 @@ class Story:
         """Return by how much the network as it was is surpassed on the judged examples; None where it was not asked."""
         if self.before is None:
             return None
-        rows, scoring = self.scores.rows, self.aim.scoring
-        unit_N = self.splits.unit[rows]
-        was = scoring.score(scoring.read(self.before, self.target_N[rows]), np.ones(len(rows)))
-        gain = worth(self.scores.logits_NK, self.before, self.target_N[rows], unit_N, scoring, self.options.seed)
-        return {"measures": was, "gain": gain.record()}
+        at = asked_before(len(self.scores.rows))
+        rows, scoring, now_NK = self.scores.rows[at], self.aim.scoring, self.scores.logits_NK[at]
+        unit_N, truth_N, unit = self.splits.unit[rows], self.target_N[rows], np.ones(len(rows))
+        was, now = (scoring.score(scoring.read(said, truth_N), unit) for said in (self.before, now_NK))
+        gain = worth(now_NK, self.before, truth_N, unit_N, scoring, self.options.seed)
+        return {"measures": was, "now": now, "gain": gain.record(), "examples": len(rows)}
 
     def point_record(self, point: Point) -> dict[str, Any]:
         """Return a point of the learning curve as `scores.json` has it."""
@@ -310,6 +320,15 @@ def command(options: Options) -> str:
         words += ["--rule", f"{rule}={value:g}"]
     if options.labels:
         words += ["--labels-per-class", options.labels]
+    for folder in options.folders:
+        words += ["--folders", folder]
+    if options.licence != defaults.licence:
+        words += ["--licence", options.licence]
     if not options.scratch:
         words.append("--no-scratch")
     return shlex.join(words)
+
+
+def asked_before(count: int) -> NDArray[np.intp]:
+    """Return the places, of so many judged examples, of those that the network as it was is asked for."""
+    return np.unique(np.linspace(0, count - 1, min(count, BEFORE)).astype(np.intp))

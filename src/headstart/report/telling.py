@@ -15,6 +15,7 @@ from headstart.deepen import value_text
 from headstart.metrics.interval import Measure as Scored
 from headstart.report import page as p
 from headstart.report.before import sentences
+from headstart.report.chosen import choosing
 from headstart.report.judged import shown
 from headstart.report.story import Story, command, versions
 from headstart.report.words import number
@@ -229,6 +230,7 @@ def _made(story: Story, said: Mapping[str, Any]) -> p.Made:
         data_fingerprint=story.fingerprint,
         plan=_plan(story),
         frozen=_frozen(story),
+        choosing=choosing(story),
     )
 
 

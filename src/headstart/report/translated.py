@@ -11,6 +11,7 @@ from headstart.codes import texts_of
 from headstart.data.texts import split_pair
 from headstart.metrics.translations import Translated
 from headstart.report import page as p
+from headstart.report.story import asked_before
 
 if TYPE_CHECKING:
     from headstart.report.story import Story
@@ -23,18 +24,21 @@ def translations(story: Story, after: Translated) -> tuple[p.Translation, ...]:
     """Return the translations that changed most, those that are worse now first; the worst ones where nothing is known
     of the network as it was."""
     said = texts_of(story.scores.logits_NK)
+    asked = asked_before(len(said))
     truth = texts_of(story.target_N[story.scores.rows])
     if story.before is None:
         worst = [int(n) for n in np.argsort(after.merit_N, kind="stable")[:SHOWN] if after.merit_N[n] < 1]
         return tuple(_shown(story, n, "", said[n], truth[n], 0.0, float(after.merit_N[n])) for n in worst)
-    earlier = texts_of(story.before)
-    was = Translated.of(earlier, truth, after.language)
-    gain_N = after.merit_N - was.merit_N
+    earlier = dict(zip(asked.tolist(), texts_of(story.before), strict=True))
+    was = Translated.of([*earlier.values()], [truth[n] for n in earlier], after.language)
+    was_N = np.full(len(said), np.nan)
+    was_N[asked] = was.merit_N
+    gain_N = np.nan_to_num(after.merit_N - was_N)
     order = np.argsort(gain_N, kind="stable")
     worse = [int(n) for n in order[:SHOWN] if gain_N[n] < 0]
     better = [int(n) for n in order[::-1][:SHOWN] if gain_N[n] > 0]
     return tuple(
-        _shown(story, n, earlier[n], said[n], truth[n], float(was.merit_N[n]), float(after.merit_N[n]))
+        _shown(story, n, earlier[n], said[n], truth[n], float(was_N[n]), float(after.merit_N[n]))
         for n in (*worse, *better)
     )
 

@@ -67,7 +67,7 @@ class Trial:
         return [e.content for e in gather(self.options(""), quiet)[1].examples.items[:_INPUTS]]
 
 
-def check_task(task: Task, data: Path, folder: Path, backbone: str = "auto") -> None:
+def check_task(task: Task, data: Path, folder: Path, backbone: str = "default") -> None:
     """Run every check on a task.
 
     Args:

@@ -1,0 +1,105 @@
+"""The course of a race: the examples that networks run on, and how each run is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.aims import aim_for
+from headstart.aims.aim import Aim, Index, Truth
+from headstart.data.check import Checked
+from headstart.errors import DataError
+from headstart.metrics.interval import Measure, measured
+from headstart.metrics.logme import logme
+from headstart.options import Options
+from headstart.prepare import items_of
+from headstart.progress import Track
+from headstart.race_values import Candidate, Run, Runner
+from headstart.stages.probe import Probe, probe
+from headstart.stages.readout import best_readout
+from headstart.stages.split import Splits, copies, cross_validation
+from headstart.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is run on: the task, the examples that are learned from, what is to be said of them, what was asked."""
+
+    task: Task
+    checked: Checked
+    aim: Aim
+    target_N: Truth
+    options: Options
+    track: Track
+    clock: Callable[[], float]
+
+    def rows(self, most: int) -> Index:
+        """Return the examples of a round."""
+        return drawn(self.aim.strata(self.target_N), most, self.options.seed)
+
+
+def course_of(task: Task, checked: Checked, options: Options, track: Track, clock: Callable[[], float]) -> Course:
+    examples = checked.examples
+    learned = [i for i, e in enumerate(examples.items) if e.part in ("", "train")]
+    aim = aim_for(examples.goal, [examples.items[i].target for i in learned])
+    if aim.costly:
+        raise DataError("Networks are ranked for labels and numbers, not for boxes yet.", found=examples.how)
+    kept = checked.only(learned)
+    return Course(task, kept, aim, aim.encode([e.target for e in kept.examples.items]), options, track, clock)
+
+
+def drawn(stratum_N: Index, most: int, seed: int) -> Index:
+    """Return so many examples, of each stratum its share but no fewer than ten where it has them; all where there are
+    no more."""
+    if len(stratum_N) <= most:
+        return np.arange(len(stratum_N))
+    rng = np.random.default_rng([seed, 0x4ACE])
+    picked = []
+    for k in np.unique(stratum_N):
+        mine = rng.permutation(np.flatnonzero(stratum_N == k))
+        picked.append(mine[: max(min(10, len(mine)), round(most * len(mine) / len(stratum_N)))])
+    return np.sort(np.concatenate(picked))
+
+
+def run(course: Course, candidate: Candidate, rows: Index) -> Run:
+    """Score a candidate on some examples."""
+    entry, encode, aim = candidate.entry, candidate.encode, course.aim
+    backbone = encode.backbone
+    items = items_of(course.checked.only([int(i) for i in rows]), encode.task.size)
+    features = encode.encode(items, course.track, course.clock)
+    start = course.clock()
+    digests = [items[i].digest for i in features.kept]
+    x_ND, mine_N = features.space.take(digests), course.target_N[rows][list(features.kept)]
+    unit_N = copies(digests, [])
+    every = np.arange(len(digests))
+    folds = cross_validation(every, aim.strata(mine_N), unit_N, course.options.seed)[:5]
+    splits = Splits(every, every[:0], folds, unit_N, 0, "")
+    found, x_ND, way = best_readout(x_ND, backbone.readouts, lambda x: probe(x, mine_N, aim, splits, course.clock))
+    score, merit_R = _scored(found, mine_N, unit_N, aim, course.options.seed)
+    near = aim.scoring.read(found.rungs[1].chosen_RK, mine_N[found.row_R]).merit_N
+    runner = Runner(
+        entry.name,
+        entry.licence,
+        entry.parameters,
+        candidate.prior,
+        score,
+        float(near.mean()),
+        logme(x_ND, aim.spread(mine_N)),
+        len(digests),
+        candidate.milliseconds,
+        way.name if way else backbone.cut,
+        opening=candidate.opening,
+        weights=backbone.weights,
+    )
+    return Run(runner, merit_R, np.asarray(found.row_R), course.clock() - start)
+
+
+def _scored(found: Probe, target_N: Truth, unit_N: Index, aim: Aim, seed: int) -> tuple[Measure, Any]:
+    rung, row_R = found.rungs[-1], found.row_R
+    data = aim.scoring.read(rung.chosen_RK, target_N[row_R])
+    place_R = np.unique(unit_N[row_R], return_inverse=True)[1]
+    bounded = dict.fromkeys(aim.scoring.shares, int(place_R.max()) + 1)
+    return measured(lambda weight: aim.scoring.score(data, weight), place_R, seed, bounded)[0], data.merit_N
