@@ -30,7 +30,7 @@ from headstart.progress import quiet
 from headstart.stages import box_probe
 from headstart.stages.plan import Plan, ScratchPlan
 from headstart.store import save_json
-from headstart.tasks.contract import CHECKS, Trial, beats_its_guess
+from headstart.tasks.contract import CHECKS, Trial, beats_its_guess, resumes
 from headstart.tasks.object_detection import OBJECT_DETECTION
 
 CLASSES = tuple(sorted(tiny_boxes.COLOURS))
@@ -90,7 +90,9 @@ def same_boxes(found: dict[str, torch.Tensor], spots: Any, labels: tuple[str, ..
     assert {labels[int(k) - first] for k in found["labels"]} >= {s.label for s in spots}
 
 
-@pytest.mark.parametrize("kind", sorted(tiny_detectors.KINDS))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "d_fine" else ()) for kind in tiny_detectors.KINDS]
+)
 def test_a_detector_of_detr_s_family_is_fitted_saved_loaded_and_asked(kind: str, data: Path, tmp_path: Path) -> None:
     folder = tiny_detectors.folder_of(kind, tmp_path / kind)
     result, model = run(data, tmp_path, str(folder), budget=0)
@@ -183,7 +185,11 @@ def test_it_is_not_exported_and_that_is_said(done: Done, tmp_path: Path) -> None
         export(done.model, tmp_path / "it.onnx")
 
 
-@pytest.mark.parametrize("check", [c for c in CHECKS if c is not beats_its_guess], ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check",
+    [pytest.param(c, marks=() if c is resumes else pytest.mark.slow) for c in CHECKS if c is not beats_its_guess],
+    ids=lambda check: check.__name__,
+)
 def test_it_keeps_the_contract_but_for_beating_the_guess_with_random_weights(
     check: Any, data: Path, tmp_path: Path
 ) -> None:
