@@ -85,11 +85,12 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
         rung = new_plan(measured[-1], len(train) - ground.splits.given_valid, budget.left(reserve))
         return Plan(budget.seconds, (rung,), (), None, "the network began with random weights itself")
     own = (ground.aim.costly, ground.encoder.task.rates)
-    made = plan(measured, len(train), folds, for_rungs(), budget.seconds, why, views, again, by_pairs, longer, *own)
+    count = len(train) - (ground.splits.given_valid if ground.aim.costly else 0)
+    made = plan(measured, count, folds, for_rungs(), budget.seconds, why, views, again, by_pairs, longer, *own)
     if made.rungs or not scratch:
         return made
     left = budget.left(reserve)
-    alone = plan(measured, len(train), folds, left, budget.seconds, "", views, again, by_pairs, longer, *own)
+    alone = plan(measured, count, folds, left, budget.seconds, "", views, again, by_pairs, longer, *own)
     return replace(alone, without="the budget has room for tuning or for this, not for both") if alone.rungs else made
 
 

@@ -31,6 +31,11 @@ MARGIN = 1.15
 """Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
 
 
+LONG = ((3, 24), (3, 16), (1, 40), (1, 24), (1, 16), (1, 10), (1, 6), (1, 4), (1, 2))
+"""Rates and epochs, richest first, of a task that has rates of its own: a translator wants to see its pairs
+often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the held-out loss no longer falls."""
+
+
 @dataclass(frozen=True)
 class Level:
     folds: int
@@ -40,6 +45,7 @@ class Level:
     views: int
     cut: str
     again: bool = True
+    long: bool = False
 
 
 MANY = 1000
@@ -74,11 +80,19 @@ def levels(
         (1, middle, STARTS[:1], low - 1, 1, "one start, rate and fold, few epochs, the fewest views"),
         (1, middle, STARTS[:1], low // 2, 1, "one start, rate and fold, the fewest views and epochs"),
     ]
+    if wanted and not speed.lora:
+        return [
+            Level(1, rates[:count], STARTS[:1], each, 1, _long(count), again=False, long=True) for count, each in LONG
+        ]
     made = [Level(*way) for way in ways]
     if examples < MANY:
         return made
     rich, lean = [each for each in made if each.folds > 1 or folds == 1][:7], [each for each in made if each.folds == 1]
     return [*rich, *(replace(each, again=False) for each in lean[-3:])]
+
+
+def _long(rates: int) -> str:
+    return "" if rates > 1 else "one rate, as many epochs as fit in"
 
 
 def rung_plan(
@@ -177,7 +191,9 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, 
     how = "drawn anew each epoch" if speed.share >= 1 else below
     return {
         "views": f"{how}; {less}",
-        "epochs": f"about {longer * STEPS} steps in all for {examples} examples, {longer * EPOCHS[0]} to "
+        "epochs": f"as many as fit in, {LONG[2][1]} at most; it ends where the held-out loss no longer falls"
+        if level.long
+        else f"about {longer * STEPS} steps in all for {examples} examples, {longer * EPOCHS[0]} to "
         f"{longer * EPOCHS[1]} epochs; {less}",
         "batch": f"{BATCH}, or an eighth of the examples",
         "folds": f"settings are compared on examples not trained on; {runs} short trainings{last}",

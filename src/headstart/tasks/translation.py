@@ -17,7 +17,7 @@ from headstart.data.texts import inspect_text
 from headstart.tasks.task import Augment, Load, Prober, Task
 from headstart.tasks.text_classification import TEXT_CLASSIFICATION
 
-RATES = (3e-4, 1e-4, 1e-3)
+RATES = (5e-4, 2e-4, 1e-3)
 """Small translators want more than encoders do: 1e-4 leaves most of a new domain unlearned (see dev/LOG.md)."""
 
 
