@@ -176,6 +176,8 @@ def tau(values: Sequence[float | None], truth: Sequence[float]) -> float:
     from scipy.stats import weightedtau  # type: ignore[import-untyped]
 
     middle = mean([v for v in values if v is not None] or [0.0])
+    if len({middle if v is None else v for v in values}) == 1:
+        return 0.0  # nothing is known, so nothing is ranked
     return float(weightedtau([middle if v is None else v for v in values], truth).statistic)
 
 

@@ -156,12 +156,13 @@ def test_speed_is_measured_on_a_few_pictures_to_train_on_for_all_of_them(stage: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "speeds", measuring)
         make_plan(stage, Budget(60.0, 0.0, clock), 6.0, 0.0, False, told.append)
-    encoder, contents, learned, examples, left, device, _ = measuring.given
+    encoder, contents, learned, examples, size, left, device, _ = measuring.given
     train = {stage.items[i].digest for i in stage.splits.train}
     assert len(contents) == SAMPLE
     raw = {item.content.read() for item in stage.items if item.digest in train}
     assert {read() for read in contents} <= raw
     assert (encoder, examples, left, device) == (stage.encoder, len(stage.splits.train), 54.0, "cpu")
+    assert size == 32
     assert (learned.aim, learned.head) == (stage.aim, stage.probe.head)
     assert set(learned.target_N.tolist()) <= set(stage.target_N[stage.splits.train].tolist())
     assert told == ["Measuring how fast this machine trains …"]

@@ -110,6 +110,7 @@ def test_so_many_examples_are_drawn_that_every_class_keeps_some() -> None:
     assert np.bincount(stratum_N[rows]).tolist() == [180, 19, 5]
     assert np.array_equal(rows, drawn(stratum_N, 200, 0))
     assert len(drawn(stratum_N, 5000, 0)) == 1000
+    assert len(drawn(np.repeat(np.arange(77), 20), 200, 0)) == 77 * 3
 
 
 def test_evidence_is_higher_for_features_that_tell_the_classes_apart() -> None:

@@ -18,7 +18,7 @@ from headstart.options import Options
 from headstart.prepare import items_of
 from headstart.progress import Track
 from headstart.race_values import Candidate, Run, Runner
-from headstart.stages.probe import Probe, probe
+from headstart.stages.probe import Probe, closed_form_loss, probe
 from headstart.stages.readout import best_readout
 from headstart.stages.split import Splits, copies, cross_validation
 from headstart.tasks.task import Task
@@ -52,15 +52,16 @@ def course_of(task: Task, checked: Checked, options: Options, track: Track, cloc
 
 
 def drawn(stratum_N: Index, most: int, seed: int) -> Index:
-    """Return so many examples, of each stratum its share but no fewer than ten where it has them; all where there are
-    no more."""
+    """Return about so many examples, of each stratum its share but no fewer than ten where it has them, three where the
+    strata are many; all where there are no more."""
     if len(stratum_N) <= most:
         return np.arange(len(stratum_N))
     rng = np.random.default_rng([seed, 0x4ACE])
-    picked = []
-    for k in np.unique(stratum_N):
+    picked, strata = [], np.unique(stratum_N)
+    least = min(10, max(3, most // len(strata)))
+    for k in strata:
         mine = rng.permutation(np.flatnonzero(stratum_N == k))
-        picked.append(mine[: max(min(10, len(mine)), round(most * len(mine) / len(stratum_N)))])
+        picked.append(mine[: max(min(least, len(mine)), round(most * len(mine) / len(stratum_N)))])
     return np.sort(np.concatenate(picked))
 
 
@@ -77,7 +78,12 @@ def run(course: Course, candidate: Candidate, rows: Index) -> Run:
     every = np.arange(len(digests))
     folds = cross_validation(every, aim.strata(mine_N), unit_N, course.options.seed)[:5]
     splits = Splits(every, every[:0], folds, unit_N, 0, "")
-    found, x_ND, way = best_readout(x_ND, backbone.readouts, lambda x: probe(x, mine_N, aim, splits, course.clock))
+    found, x_ND, way = best_readout(
+        x_ND,
+        backbone.readouts,
+        lambda x: probe(x, mine_N, aim, splits, course.clock),
+        lambda x: closed_form_loss(x, mine_N, aim, splits),  # a head of each would take longer than the features
+    )
     score, merit_R = _scored(found, mine_N, unit_N, aim, course.options.seed)
     near = aim.scoring.read(found.rungs[1].chosen_RK, mine_N[found.row_R]).merit_N
     runner = Runner(
