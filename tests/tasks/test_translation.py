@@ -158,9 +158,16 @@ def test_large_networks_are_tuned_by_lora(taught: Path, tmp_path: Path) -> None:
     assert "chat" in opened.predict(["dog sees river"])[0].label
 
 
-def test_translation_has_no_default_network_and_says_what_to_take(tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match="no default network") as caught:
-        fit(options(tiny_pairs.table(tmp_path / "data"), tmp_path / "model", "auto"), quiet)
+def test_where_no_network_is_named_a_small_one_is_trained_from_nothing_and_that_is_said(tmp_path: Path) -> None:
+    told: list[str] = []
+    made = fit(options(tiny_pairs.table(tmp_path / "data"), tmp_path / "model", "default"), quiet, tell=told.append)
+    assert any("from nothing" in line and "--backbone" in line for line in told)
+    assert "from nothing" in (made.folder / "report.html").read_text()
+
+
+def test_another_new_network_than_there_is_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match="no such new network") as caught:
+        fit(options(tiny_pairs.table(tmp_path / "data"), tmp_path / "model", "new:huge"), quiet)
     assert "new:marian-small" in caught.value.hint
 
 

@@ -16,6 +16,10 @@ from headstart.store import load_json
 
 NEW = "new:marian-small"
 RECORD = "headstart.json"
+NOTHING = (
+    "no pretrained translator comes with the installation, so a small one is trained from nothing, on these pairs; "
+    "--backbone names one that knows the languages, such as Helsinki-NLP/opus-mt-en-fr of the hub, or a folder"
+)
 LENGTH = 128
 MODEL = {
     "d_model": 256, "encoder_layers": 3, "decoder_layers": 3, "encoder_attention_heads": 4,
@@ -32,20 +36,17 @@ def open_translation_backbone(name: str) -> Backbone:
     Args:
         name: a folder in transformers' or headstart's layout; a name on the hub, such as
             `Helsinki-NLP/opus-mt-en-fr`; or `new:marian-small`, a small network with random weights and a vocabulary of
-            the data's own.
+            the data's own, which is also what is taken where none is named, with a word about it.
 
     Raises:
-        BackboneError: there is no such model, or none was named: which languages it must know is not known before.
+        BackboneError: there is no such model.
     """
     if name == NEW:
         return _blank()
-    if name in ("default", "auto", "") or name.startswith("new:"):
-        raise BackboneError(
-            "Translation has no default network: it depends on the languages.",
-            found=name,
-            hint=f"--backbone Helsinki-NLP/opus-mt-en-fr (or another of the hub), a folder, or {NEW}, which is trained "
-            "from nothing.",
-        )
+    if name in ("default", "auto", ""):
+        return replace(_blank(), why=NOTHING)
+    if name.startswith("new:"):
+        raise BackboneError("There is no such new network.", found=name, hint=f"There is {NEW}.")
     folder = Path(name).expanduser()
     if folder.is_dir():
         opened = open_translator(str(folder), name, f"local folder {folder.name}")
@@ -72,7 +73,7 @@ def fitted(backbone: Backbone, examples: Examples) -> Backbone:
         BackboneError: it must be told a language that nobody said, or that it does not know.
     """
     if backbone.untrained:
-        return _new(examples)
+        return replace(_new(examples), why=backbone.why)
     languages = languages_of(backbone, examples)
     if backbone.architecture == "marian" and not sentences(backbone).source.supported_language_codes:
         backbone = _respelled(backbone, examples, languages)
