@@ -29,7 +29,7 @@ from headstart.data.read import read
 MULTI30K = SHARED / "multi30k"
 MARIAN = SHARED.parent / "backbones" / "marian-small-en-fr"
 NEW = "new:marian-small"
-JUDGED = 400
+JUDGED = 200
 """Pairs of the medical data that are held out, and as many to choose by."""
 CHOSEN = 300
 """Captions to choose by, where there are few to learn from: all 1,014 take a minute each time that they are written."""
