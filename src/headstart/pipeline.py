@@ -133,8 +133,9 @@ def meanwhile(base: Base, watch: Stopwatch, tell: Tell) -> None:
     story = replace(base.story(scores, watch), splits=splits, unfinished=True)
     said = _ship(story, base, base.encoder.backbone, watch)
     h = said["headline"]
-    score = f"{h['name']} {h['value']:.3f}, by corrected cross-validation"
-    tell(f"{base.options.folder} has a {story.shipped.name} by now ({score}).")
+    by = "held out" if base.divided.aim.costly else "by corrected cross-validation"
+    what = f"a {story.shipped.name}" if base.probe.rungs[-1].name != AS_IT_IS else f"the network {AS_IT_IS}"
+    tell(f"{base.options.folder} has {what} by now ({h['name']} {h['value']:.3f}, {by}).")
 
 
 def deeper(
