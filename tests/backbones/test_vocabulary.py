@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import tiny_pairs
-from headstart.backbones.vocabulary import SPELLED, carried, pieces, spells_out, tokenizer_of, trained
+from headstart.backbones.vocabulary import SPELLED, carried, grown, pieces, spells_out, tokenizer_of, trained
 
 GERMAN = ["der hund sieht die katze", "ein alter mann hört den fluss", "das haus ist gross", "er mag das auto"] * 20
 
@@ -36,10 +36,11 @@ def test_pieces_in_common_keep_their_rows_and_others_start_as_the_mean_of_theirs
     network, old = tiny_pairs.marian()
     before = network.get_input_embeddings().weight.detach().clone()
     fresh = tokenizer_of(trained([*GERMAN, "dog cat"] * 2, 100), ("en", "de"), 64)
-    same = carried(network, old, fresh)
+    new = carried(network, old, fresh)
     after, known, table = network.get_input_embeddings().weight, old.get_vocab(), fresh.get_vocab()
     shared = set(known) & set(table)
-    assert same == len(shared) > 5
+    assert new == len(table) - len(shared) > 5
+    assert len(shared) > 5
     assert len(after) == len(table) == network.config.vocab_size
     for piece in shared:
         assert torch.equal(after[table[piece]], before[known[piece]])
@@ -51,10 +52,18 @@ def test_pieces_in_common_keep_their_rows_and_others_start_as_the_mean_of_theirs
     assert network.config.pad_token_id == table["<pad>"] == network.generation_config.decoder_start_token_id
 
 
-def test_the_renewed_network_runs() -> None:
+def test_a_grown_tokenizer_reads_as_the_old_one_and_writes_by_the_new() -> None:
     network, old = tiny_pairs.marian()
-    fresh = tokenizer_of(trained(GERMAN, 100), ("en", "de"), 64)
-    carried(network, old, fresh)
-    batch = fresh(["der hund"], return_tensors="pt")
-    assert network(**batch, labels=batch.input_ids).loss.isfinite()
-    assert network.generate(**batch, max_new_tokens=4).shape[0] == 1
+    both = grown(old, trained(GERMAN, 100), ("en", "de"), 64)
+    for text in ("dog sees cat", "old man likes big red house"):
+        assert both(text).input_ids == old(text).input_ids
+    ids = both(text_target=GERMAN[0]).input_ids
+    assert len(ids) < len(old(text_target=GERMAN[0]).input_ids)
+    assert both.decode(ids, skip_special_tokens=True) == GERMAN[0]
+    before = network.get_input_embeddings().weight.detach().clone()
+    new = carried(network, old, both)
+    assert new == len(both) - len(before) > 0
+    assert torch.equal(network.get_input_embeddings().weight[: len(before)], before)
+    batch = both(["dog sees cat"], text_target=[GERMAN[0]], return_tensors="pt")
+    assert network(**batch).loss.isfinite()
+    assert network.generate(**both(["dog"], return_tensors="pt"), max_new_tokens=4).shape[0] == 1

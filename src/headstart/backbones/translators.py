@@ -120,20 +120,20 @@ def _made(tokenizer: Any, languages: tuple[str, str], seed: int = 0) -> Backbone
 
 def _respelled(backbone: Backbone, examples: Examples, languages: tuple[str, str]) -> Backbone:
     """Return a Marian network with a vocabulary of the data, where its own spells the target's language out."""
-    from headstart.backbones.vocabulary import SPELLED, carried, spells_out, tokenizer_of, trained
+    from headstart.backbones.vocabulary import SPELLED, carried, grown, spells_out, trained
 
     fed = sentences(backbone)
-    sources, targets = _texts(examples)
-    fresh = trained([*sources, *targets], min(len(fed.source), 8000))
+    _, targets = _texts(examples)
+    fresh = trained(targets)
     times = spells_out(fed.source, _some(targets), fresh)
     if times < SPELLED or fed.source.separate_vocabs:
         return backbone
     network = deepcopy(backbone.trunk.network)
-    tokenizer = tokenizer_of(fresh, languages, fed.length)
-    same = carried(network, fed.source, tokenizer)
+    tokenizer = grown(fed.source, fresh, languages, fed.length)
+    new = carried(network, fed.source, tokenizer)
     made = translator(network, tokenizer, backbone.name, backbone.source, languages)
-    what = f"its vocabulary takes {times:.1f} times the pieces that one of these data takes, so it was renewed"
-    return replace(made, why=f"{what}: {same} of {len(tokenizer)} pieces are carried over, the others start as means")
+    what = f"for the targets its vocabulary takes {times:.1f} times the pieces that one of these data takes"
+    return replace(made, why=f"{what}, so it writes by that one: {new} pieces are new, and start as means of old ones")
 
 
 def _some(texts: Sequence[str]) -> list[str]:

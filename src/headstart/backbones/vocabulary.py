@@ -1,5 +1,5 @@
-"""Vocabularies of small Marian networks: made of the data with SentencePiece, its one door; or made anew for a language
-that the old one spells out letter by letter, with what both have in common carried over.
+"""Vocabularies of small Marian networks: made of the data with SentencePiece, its one door; or grown by the pieces of a
+language that the old one spells out letter by letter.
 """
 
 from __future__ import annotations
@@ -54,16 +54,32 @@ def pieces(model: bytes, texts: Sequence[str]) -> int:
 
 def tokenizer_of(model: bytes, languages: tuple[str, str], length: int) -> Any:
     """Return Marian's tokenizer of a SentencePiece model for both languages; `<pad>` comes after its pieces."""
+    table = {piece: i for i, piece in enumerate(_pieces(model))}
+    return _tokenizer((model, model), {**table, PAD: len(table)}, languages, length)
+
+
+def grown(old: Any, fresh: bytes, languages: tuple[str, str], length: int) -> Any:
+    """Return a tokenizer that reads as an old one does, and writes by a fresh model; new pieces come after the old."""
+    table = dict(old.get_vocab())
+    for piece in _pieces(fresh):
+        table.setdefault(piece, len(table))
+    return _tokenizer((old.spm_source.serialized_model_proto(), fresh), table, languages, length)
+
+
+def _pieces(model: bytes) -> list[str]:
     import sentencepiece
+
+    read = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return [str(read.id_to_piece(i)) for i in range(read.get_piece_size())]
+
+
+def _tokenizer(models: tuple[bytes, bytes], table: dict[str, int], languages: tuple[str, str], length: int) -> Any:
     from transformers import MarianTokenizer
 
     hush()
-    read = sentencepiece.SentencePieceProcessor(model_proto=model)
-    table = {read.id_to_piece(i): i for i in range(read.get_piece_size())}
-    table[PAD] = len(table)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        for side in ("source.spm", "target.spm"):
+        for side, model in zip(("source.spm", "target.spm"), models, strict=True):
             (folder / side).write_bytes(model)
         (folder / "vocab.json").write_text(json.dumps(table, ensure_ascii=False), encoding="utf-8")
         paths = {side: str(folder / file) for side, file in _FILES.items()}
@@ -81,7 +97,7 @@ def spells_out(tokenizer: Any, texts: Sequence[str], fresh: bytes) -> float:
 
 
 def carried(network: Any, old: Any, new: Any) -> int:
-    """Give a Marian network the words of another tokenizer, in place; returns how many pieces were carried over.
+    """Give a Marian network the words of another tokenizer, in place; returns how many pieces are new to it.
 
     A piece that both have keeps its row of the embedding; another gets the mean of the rows of the pieces into which
     the old tokenizer cuts it (Gee et al. 2022, fast vocabulary transfer), the mean of all where it knows none; and a
@@ -94,7 +110,6 @@ def carried(network: Any, old: Any, new: Any) -> int:
     known, table = old.get_vocab(), new.get_vocab()
     rows = torch.empty(len(table), before.shape[1])
     biases = torch.zeros(1, len(table))
-    same = 0
     noise = NOISE * before.std() * torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
     for piece, at in table.items():
         ids = [known[piece]] if piece in known else _cut(old, piece)
@@ -102,7 +117,6 @@ def carried(network: Any, old: Any, new: Any) -> int:
         if piece not in known:
             rows[at] += noise[at]
         biases[0, at] = bias[0, ids].mean() if ids else 0.0
-        same += piece in known
     network.resize_token_embeddings(len(table), mean_resizing=False)
     with torch.no_grad():
         network.get_input_embeddings().weight.copy_(rows)
@@ -112,7 +126,7 @@ def carried(network: Any, old: Any, new: Any) -> int:
         config.pad_token_id = config.decoder_start_token_id = pad
     network.config.vocab_size = network.config.decoder_vocab_size = len(table)
     network.generation_config.bad_words_ids = None
-    return same
+    return len(table.keys() - known.keys())
 
 
 def _cut(old: Any, piece: str) -> list[int]:
