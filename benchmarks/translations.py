@@ -163,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(given.folder or made)
+        folder.mkdir(parents=True, exist_ok=True)
         {"first": first, "related": related, "domain": domain}[given.what](given, folder)
 
 
