@@ -122,14 +122,13 @@ def test_every_family_loads_in_transformers_alone_and_writes_the_same(climbed: R
     assert documented(climbed.folder, "dog sees cat", length) == opened.predict(["dog sees cat"])[0].label
 
 
-def test_a_rung_trains_what_it_says_and_nothing_else(taught: Path, tmp_path: Path, plan: Path) -> None:
-    made = json.loads(plan.read_text())
-    (tmp_path / "plan.json").write_text(json.dumps({**made, "rungs": made["rungs"][:1]}))
+def test_a_rung_trains_what_it_says_and_nothing_else(taught: Path, tmp_path: Path) -> None:
+    short = {"epochs": 20, "folds": 1, "starts": ("linear",), "batch": 8, "rates": (1e-2,), "again": False}
+    save_json(tmp_path / "plan.json", Plan(600.0, (rung(DECODER, **short),)).record())
     data = tiny_pairs.table(tmp_path / "data", 80, seed=3)
-    swapped = data.read_text().replace("chien", "toutou").replace("chat", "minou")
-    data.write_text(swapped)
+    data.write_text(data.read_text().replace("chien", "chat"))  # it has to learn that dogs are cats
     ran = fit(options(data, tmp_path / "model", taught, tmp_path / "plan.json"), quiet)
-    assert ran.scores["rung"] != "as it is"
+    assert ran.scores["rung"] == DECODER
     frozen = json.loads((ran.folder / "headstart.json").read_text())["frozen"]
     assert frozen["before"] == frozen["after"] != ""
 

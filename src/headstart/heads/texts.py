@@ -35,7 +35,7 @@ class Asking:
     beams: int = 4
     penalty: float = 1.0
     smoothing: float = 0.1
-    batch: int = 32
+    batch: int = 64
 
 
 @dataclass(frozen=True)
