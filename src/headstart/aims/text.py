@@ -22,7 +22,7 @@ from headstart.metrics.translations import BLEU, CHRF, Translated
 STRATA = 4
 """Parts of a split have as many short and long texts as the whole: by quarters of their length."""
 MAY_DIFFER = 0.5
-"""Golden texts may have so many other words elsewhere: where two words are as likely, rounding decides, and what follows
+"""Golden texts may have so many other words: where two words are as likely, rounding decides, and what follows
 is another text. A network with other weights has about nine of ten others."""
 
 
