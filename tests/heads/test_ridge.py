@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from headstart.heads.ridge import GRID, Sums, accumulate, fit_ridge
+from headstart.heads.ridge import GRID, Sums, accumulate, fit_ridge, fit_rows
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.intp]
@@ -149,3 +149,12 @@ def test_a_head_of_a_made_problem_has_the_numbers_of_the_hand() -> None:
     [head] = fit_ridge(sums, [1.0])
     np.testing.assert_allclose(head.weight_DK, [[-0.25, 0.25]])
     np.testing.assert_allclose(head.logits(np.array([[3.0]])), [[-0.25, 1.25]])
+
+
+@pytest.mark.parametrize(("n", "d"), [(25, 40), (60, 5)], ids=["wide", "tall"])
+def test_from_the_rows_come_the_same_heads(n: int, d: int) -> None:
+    x, y = made(n, d, 3)
+    pairs = zip(fit_rows(x, np.eye(3)[y]), fit_ridge(summed(x, y, 3)), strict=True)
+    for mine, sums in pairs:
+        np.testing.assert_allclose(mine.logits(x), sums.logits(x), atol=1e-7)
+        np.testing.assert_allclose(mine.weight_DK, sums.weight_DK, atol=1e-7)

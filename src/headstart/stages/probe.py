@@ -117,6 +117,7 @@ def probe(
     splits: Splits,
     clock: Clock,
     advance: Callable[[int], None] = lambda _: None,
+    work: float | None = None,
 ) -> Probe:
     """Climb the rungs that need nothing but features.
 
@@ -127,6 +128,7 @@ def probe(
         splits: folds to choose by.
         clock: seconds, for the rungs' times.
         advance: called with 1 after each rung.
+        work: from how many multiply-adds on the head is closed-form; by default `CLOSED_FORM_WORK`.
 
     Returns:
         The rungs and the chosen head. Deterministic.
@@ -136,7 +138,7 @@ def probe(
     advance(1)
     rungs.append(_rung(problem, "nearest neighbours", [f"k={k}" for k in neighbours.GRID], _near, clock))
     advance(1)
-    solver = _ridge(problem) if _large(problem) else _logistic(problem)
+    solver = _ridge(problem) if _large(problem, CLOSED_FORM_WORK if work is None else work) else _logistic(problem)
     last = _rung(problem, "linear head", solver.settings, solver.candidates, clock, solver.gives_logits)
 
     def refit(rows: Index) -> LinearHead:
@@ -215,12 +217,12 @@ class _Solver:
     gives_logits: bool
 
 
-def _large(problem: _Problem) -> bool:
+def _large(problem: _Problem, most: float) -> bool:
     if problem.aim.fit is None:
         return True
     n, d = len(problem.splits.train), problem.features_ND.shape[1]
     work = 4.0 * n * min(n, d) * len(problem.aim.outputs) * len(_grid(problem)) * _STEPS * len(problem.splits.folds)
-    return n > CLOSED_FORM_ROWS or work > CLOSED_FORM_WORK
+    return n > CLOSED_FORM_ROWS or work > most
 
 
 def _grid(problem: _Problem) -> tuple[float, ...]:
@@ -278,17 +280,29 @@ def _ridge_sums(problem: _Problem, rows: Index) -> ridge.Sums:
 
 
 def _ridge_folds(problem: _Problem) -> NDArray[np.float64]:
-    folds = []
-    total = _ridge_sums(problem, problem.splits.train)
-    for fit, held in problem.splits.folds:
-        inside = len(fit) + len(held) == len(problem.splits.train)
-        sums = total - _ridge_sums(problem, held) if inside else _ridge_sums(problem, fit)
-        heads = ridge.fit_ridge(sums)
+    train = problem.splits.train
+    total = None if _wide(problem, train) else _ridge_sums(problem, train)
+
+    def one(fit: Index, held: Index) -> NDArray[np.float64]:
+        if total is not None and len(fit) + len(held) == len(train):
+            heads = ridge.fit_ridge(total - _ridge_sums(problem, held))
+        else:
+            heads = _ridge_heads(problem, fit, ridge.GRID)
         blocks = [[h.logits(problem.features_ND[at]) for h in heads] for at in _blocks(held)]
-        folds.append(np.stack([np.concatenate(each) for each in zip(*blocks, strict=True)]))
-    return np.concatenate(folds, axis=1)
+        return np.stack([np.concatenate(each) for each in zip(*blocks, strict=True)])
+
+    return _over_folds(problem, one)
+
+
+def _ridge_heads(problem: _Problem, rows: Index, grid: Sequence[float]) -> tuple[LinearHead, ...]:
+    if _wide(problem, rows):
+        return ridge.fit_rows(problem.features_ND[rows], problem.aim.spread(problem.target_N[rows]), grid)
+    return ridge.fit_ridge(_ridge_sums(problem, rows), grid)
+
+
+def _wide(problem: _Problem, rows: Index) -> bool:
+    return len(rows) < problem.features_ND.shape[1]
 
 
 def _ridge_head(problem: _Problem, setting: int, rows: Index) -> LinearHead:
-    sums = _ridge_sums(problem, rows)
-    return ridge.fit_ridge(sums, ridge.GRID[setting : setting + 1])[0]
+    return _ridge_heads(problem, rows, ridge.GRID[setting : setting + 1])[0]
