@@ -24,7 +24,6 @@ from headstart.stages.readout import best_readout
 from headstart.stages.split import Splits, copies, cross_validation
 from headstart.tasks.task import Task
 
-
 EXACT = 1e6
 """Up to so many (examples)² x outputs networks are scored by the head that `fit` gives them, which takes about a second
 then, and 30 s at 770 examples of 77 classes; above by a closed-form one, which took 0.5 s there."""
