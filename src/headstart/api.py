@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from headstart import pipeline, predictor
 from headstart.backbones.engine import Precision
@@ -41,6 +42,7 @@ def fit(
     keep: str | Path = "",
     folders: Sequence[str | Path] = (),
     licence: str = "any",
+    cut: Literal["last", "any"] = "last",
     track: Track = bars,
 ) -> predictor.Predictor:
     """Make a model of labelled examples, and a report on it.
@@ -69,6 +71,7 @@ def fit(
         keep: of translation, general pairs, a share of which is learned from too.
         folders: where candidates for `auto` are looked for too.
         licence: of those, `any` or `permissive`.
+        cut: where features of pictures are taken: after the `last` layer, or after `any` of a few.
         track: shows progress.
 
     Returns:
@@ -82,7 +85,7 @@ def fit(
         str(place(data)), str(out), task, goal, str(backbone), str(place(test)) if test else "", content, label, seed,
         precision, str(cache), budget=limit, scratch=scratch, labels=labels_per_class, plan=str(plan), log=str(log),
         source_language=source_language, target_language=target_language, keep=str(keep),
-        folders=tuple(map(str, folders)), licence=licence,
+        folders=tuple(map(str, folders)), licence=licence, cut=cut,
     )  # fmt: skip
     result = pipeline.fit(options, track)
     return predictor.load(result.folder, cache=Path(cache) if cache else None)

@@ -77,6 +77,7 @@ def begin(options: Options, track: Track, watch: Stopwatch, tell: Tell = lambda 
         choice = choose(options, task, checked, track, clock, tell)
     with watch("backbone"):
         backbone = task.backbone(choice.name)
+        backbone = task.several(backbone) if choice.ranking or options.cut == "any" else backbone
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
     backbone = task.fitted(backbone, checked.examples)
     encode_with = replace(encode_with, backbone=backbone)

@@ -63,6 +63,14 @@ def cli() -> None:
 @click.option("--backbone", default="default", show_default=True, metavar="NAME", help=_BACKBONE)
 @FOLDERS
 @LICENCE
+@click.option(
+    "--cut",
+    default="last",
+    show_default=True,
+    type=click.Choice(["last", "any"]),
+    help="Where features of pictures are taken: after the last layer, or after whichever of a few layers a linear head "
+    "does best on them; --backbone auto looks at these in any case.",
+)
 @click.option("--test", default="", metavar="DATA", help="Further labelled data, judged once, at the end.")
 @columns
 @click.option(
@@ -113,7 +121,7 @@ def fit(
     data: str, out: str, task: str, goal: str, backbone: str, test: str, content: str, label: str, seed: int,
     precision: Any, budget: str, scratch: bool, labels_per_class: str, plan: str, plan_only: str, log: str,
     workers: int, cache: str, as_json: bool, source: str, target: str, rules: tuple[str, ...], keep: str,
-    folders: tuple[str, ...], licence: str,
+    folders: tuple[str, ...], licence: str, cut: Any,
 ) -> None:  # fmt: skip
     """Make a model of labelled DATA, and a report on it.
 
@@ -147,7 +155,7 @@ def fit(
         data, out, task, goal, backbone, test, content, label, seed, precision, cache, budget=seconds(budget),
         scratch=scratch, labels=labels_per_class, plan=plan, plan_only=plan_only, log=log, workers=workers,
         source_language=source, target_language=target, rules=rules_of(rules), keep=keep,
-        folders=folders, licence=licence,
+        folders=folders, licence=licence, cut=cut,
     )  # fmt: skip
     result = run(options, bars, began=_STARTED, tell=say)
     tell_findings(result.findings)

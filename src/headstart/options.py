@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from headstart.backbones.engine import Precision
 
@@ -42,6 +43,7 @@ class Options:
         workers: threads that read batches ahead.
         source_language, target_language: from which is translated, and into which; found by names.
         rules: other thresholds of the rules for pairs: see `data.pair_checks.PairRules`.
+        cut: where features of pictures are taken: after the last layer, or wherever a linear head does best on them.
         keep: general pairs, a share of which is learned from as well, and others judged before and after.
     """
 
@@ -70,6 +72,7 @@ class Options:
     keep: str = ""
     folders: tuple[str, ...] = ()
     licence: str = "any"
+    cut: Literal["last", "any"] = "last"
 
     @property
     def name(self) -> str:

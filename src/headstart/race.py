@@ -26,7 +26,7 @@ from headstart.race_course import Course, course_of, run
 from headstart.race_field import LATE, Limit, beaten, believed_of, fair, hopeless, late, opened, ordered, running, same
 from headstart.race_values import Candidate, Ranking, Run
 from headstart.runs import Tell
-from headstart.tasks.task import Task
+from headstart.tasks.task import Task, itself
 
 ROUNDS = (200, 500)
 """Examples of each round."""
@@ -162,4 +162,5 @@ def _ranking(standing: _Standing) -> Ranking:
         finalists[0].score.name,
         next((runner.name for runner in finalists if runner.name != pick), ""),
         0.0 if math.isinf(whole) else whole,
+        "last" if standing.course.task.several is itself else "any",
     )

@@ -87,7 +87,7 @@ def opened(
     """Open a network and measure it; None, and the reason noted, where it cannot be used."""
     start = clock()
     try:
-        backbone = task.backbone(entry.name)
+        backbone = task.several(task.backbone(entry.name))
         encode = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
         kept, found = encode.known is not None, clock()
         milliseconds, ready = _speed(encode, contents, clock)

@@ -67,6 +67,7 @@ class Ranking:
         measure: what the scores are.
         runner_up: the name of the next best; empty where there is none.
         limit: seconds that it was allowed to take; 0 where there was no limit.
+        cut: what `--cut` makes `fit` take the same features.
     """
 
     runners: tuple[Runner, ...]
@@ -77,10 +78,12 @@ class Ranking:
     measure: str
     runner_up: str = ""
     limit: float = 0.0
+    cut: str = "last"
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON."""
         return {
+            "cut": self.cut,
             "pick": self.pick,
             "why": self.why,
             "runner_up": self.runner_up,
@@ -115,7 +118,7 @@ def ranking_of(record: Mapping[str, Any]) -> Ranking:
     """Return a ranking from its record."""
     runners = tuple(Runner(**{**r, "score": Measure(**r["score"])}) for r in record["runners"])
     failed = tuple((f["name"], f["reason"]) for f in record["failed"])
-    plain = {name: record[name] for name in ("pick", "why", "seconds", "measure", "runner_up", "limit")}
+    plain = {name: record[name] for name in ("pick", "why", "seconds", "measure", "runner_up", "limit", "cut")}
     return Ranking(runners, failed, **plain)
 
 

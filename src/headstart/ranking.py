@@ -91,4 +91,4 @@ def rank(
     for name, why in found.failed:
         say(f"did not run: {name}: {why}")
     say(f"Take {found.pick}: {found.why}.")
-    say(f"headstart fit {data} --backbone {found.pick}")
+    say(f"headstart fit {data} --backbone {found.pick}{' --cut any' * (found.cut == 'any')}")

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+POOLED = "pooled output"
+"""The cut of a network that lacks its last layer alone."""
+
+
 @dataclass(frozen=True)
 class Saved:
     """How a saved model is loaded without headstart.

@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 
 from headstart.errors import BackboneError
 
-__all__ = ["Below", "Cut", "Halves", "activation_at", "below_missing", "cuts", "split", "trace", "upto"]
+__all__ = ["Below", "Cut", "Halves", "activation_at", "below_missing", "cuts", "node_name", "split", "trace", "upto"]
 
 _PLAIN = (int, float, str, torch.Size, torch.dtype, torch.device, type(None))
 _PASSING: set[Any] = {nn.Dropout, nn.Identity, nn.Flatten, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d}
@@ -131,7 +131,7 @@ def cuts(graph_module: fx.GraphModule, example_N3HW: Tensor) -> tuple[Cut, ...]:
     pooled = max((index for index, weighs in enumerate(heavy) if weighs), default=1) - 1
     activations = _activations(graph_module, {*ends, pooled, len(nodes) - 2}, example_N3HW)
     if (vector := activations[pooled]) and sum(side > 1 for side in vector.meta["shape"][1:]) == 1:
-        ends.setdefault(pooled, _name(nodes, vector))
+        ends.setdefault(pooled, node_name(nodes, vector))
     places = [place for place in sorted(ends) if activations[place] is not None]
     pairs = zip(places, [*places[1:], len(nodes)], strict=False)
     return tuple(Cut(ends[place], place) for place, after in pairs if any(heavy[place + 1 : after + 1]))
@@ -185,7 +185,7 @@ def below_missing(graph_module: fx.GraphModule, missing: Collection[str], exampl
     lost = {key for key in missing if not key.endswith(".num_batches_tracked")}
     first = next((i for i, tensors in enumerate(reads) if lost & tensors.keys()), None)
     if first is None:
-        return Below(_name(nodes, nodes[-1].all_input_nodes[0]), graph_module)
+        return Below(node_name(nodes, nodes[-1].all_input_nodes[0]), graph_module)
     above = {key: tensor for tensors in reads[first:] for key, tensor in tensors.items() if key not in lost}
     kept = [key for key, tensor in above.items() if isinstance(tensor, nn.Parameter)]
     start = max((i for i, tensors in enumerate(reads[:first]) if tensors), default=first)
@@ -196,7 +196,7 @@ def below_missing(graph_module: fx.GraphModule, missing: Collection[str], exampl
         gap = f"none for {', '.join(sorted(lost)[:4])}, but for {', '.join(kept[:4]) or 'nothing'} above them"
         raise BackboneError(what, found=gap, hint="Take a complete weights file, or its own architecture.")
     place, value = next(((i, node) for i, node in found if _is_map(graph_module, node)), found[0])
-    return Below(_name(nodes, value), upto(graph_module, place, value))
+    return Below(node_name(nodes, value), upto(graph_module, place, value))
 
 
 def _reads(graph_module: nn.Module, node: fx.Node) -> dict[str, Tensor]:
@@ -267,7 +267,7 @@ def _is_series(module: nn.Module) -> bool:
     return alike and 2 * sum(count > 1 for count in weights) > sum(count > 0 for count in weights)
 
 
-def _name(nodes: list[fx.Node], value: fx.Node) -> str:
+def node_name(nodes: list[fx.Node], value: fx.Node) -> str:
     """Return the shortest path that ends at a node: what `create_feature_extractor` is to be asked for."""
     ends = {path: node for node in nodes for path in node.meta["paths"]}
     *outer, own = map(str, value.meta["paths"])

@@ -41,11 +41,16 @@ def depths(network: nn.Module, example_N3HW: torch.Tensor, shares: Sequence[floa
     above = work_above(graph, places, example_N3HW)
     found: dict[str, Depth] = {}
     for least in shares:
-        fit = (i for i in reversed(range(len(places))) if above[i] >= least and not split(graph, places[i]).shared)
-        if (highest := next(fit, None)) is not None:
-            place = places[highest]
-            found.setdefault(place.name, Depth(f"after {place.name}", above[highest], partial(split, graph, place)))
+        if (place := highest(graph, places, above, least)) is not None:
+            share = above[places.index(place)]
+            found.setdefault(place.name, Depth(f"after {place.name}", share, partial(split, graph, place)))
     return (*found.values(), whole)
+
+
+def highest(graph: fx.GraphModule, places: Sequence[Cut], above: Sequence[float], least: float) -> Cut | None:
+    """Return the highest place with at least such a share of the work above it, where nothing is read on both sides."""
+    fit = (p for p, share in zip(places, above, strict=True) if share >= least and not split(graph, p).shared)
+    return max(fit, key=lambda place: place.index, default=None)
 
 
 def work_above(graph: fx.GraphModule, places: Sequence[Cut], example_N3HW: torch.Tensor) -> list[float]:

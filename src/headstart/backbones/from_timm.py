@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones.backbone import (
+    POOLED,
     Backbone,
     Saved,
     count_parameters,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-POOLED = "pooled output"
 DEFAULT = "efficientnet_lite0"
 DEFAULT_ARCHITECTURE = "tf_efficientnet_lite0"
 DEFAULT_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones.backbone import Backbone, Save, Saved, count_parameters, freeze, pooled_dim, weights_digest
+from headstart.backbones.backbone import (
+    POOLED,
+    Backbone,
+    Save,
+    Saved,
+    count_parameters,
+    freeze,
+    pooled_dim,
+    weights_digest,
+)
 from headstart.backbones.layout import below_top, linear, write
 from headstart.backbones.scratch import rebuilt
 from headstart.data.pixels import Preprocess
@@ -82,7 +91,7 @@ def with_weights(
     if plain and head is not None:
         biased = network.get_submodule(head).bias is not None
         network.set_submodule(head, nn.Identity())
-        trunk, cut = network, "pooled output"
+        trunk, cut = network, POOLED
         save = partial(_save, architecture, network, head, biased)
         make = partial(_bare, architecture, head)
     else:

@@ -140,7 +140,6 @@ def below_top(network: nn.Module, missing: Collection[str], preprocess: Preproce
         BackboneError: the missing layers are not the top, or the network cannot be traced.
     """
     import torch
-    from torch import nn
 
     from headstart.backbones.cut import below_missing, trace
 
@@ -148,21 +147,29 @@ def below_top(network: nn.Module, missing: Collection[str], preprocess: Preproce
     below = below_missing(trace(network), missing, example)
     with torch.no_grad():
         shape = tuple(below.network.eval()(example).shape)
-    pool, axes = _pool(shape)
+    pool, axes = pooling(shape)
+    return BelowTop(
+        averaged(below.network, axes), f"below the missing top, at {below.name}, averaged", below.name, pool
+    )
+
+
+def averaged(body: nn.Module, axes: tuple[int, ...]) -> nn.Module:
+    """Return x_N3HW -> features_ND: a network of maps or tokens, averaged."""
+    from torch import nn
 
     class Averaged(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.body = below.network
+            self.body = body
 
         def forward(self, x_N3HW: torch.Tensor) -> torch.Tensor:
             maps: torch.Tensor = self.body(x_N3HW)
             return maps.mean(axes) if axes else maps
 
-    return BelowTop(Averaged(), f"below the missing top, at {below.name}, averaged", below.name, pool)
+    return Averaged()
 
 
-def _pool(shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+def pooling(shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Return how to average: tokens_NLC, maps_NHWC (told by two equal sides in front), maps_NCHW."""
     if len(shape) == 2:
         return "", ()

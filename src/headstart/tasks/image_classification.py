@@ -67,6 +67,12 @@ def thumbnail(data: bytes) -> str:
     return data_uri(out.getvalue())
 
 
+def _several(backbone: Backbone) -> Backbone:
+    from headstart.backbones.earlier import at_several
+
+    return at_several(backbone)
+
+
 IMAGE_CLASSIFICATION = Task(
     name="image-classification",
     noun="picture",
@@ -77,6 +83,7 @@ IMAGE_CLASSIFICATION = Task(
     size=lambda _: 0,
     batch=1,
     depths=_depths,
+    several=_several,
     given=_given,
     inputs=lambda path, _: [(path, FileContent(Path(path)))],
     augment=Augment(_view, _wide, _change, views=8),

@@ -24,6 +24,11 @@ from headstart.stages.probe import Probe, probe
 from headstart.stages.split import Splits
 
 
+def itself(backbone: Backbone) -> Backbone:
+    """Return the backbone."""
+    return backbone
+
+
 def as_it_is(backbone: Backbone, examples: Examples) -> Backbone:
     """Return the backbone."""
     return backbone
@@ -84,6 +89,7 @@ class Task:
         kind: what its examples are, as readers tell it.
         goals: what may be said of them.
         fitted: (backbone, examples) -> the backbone as these data need it.
+        several: a backbone -> the same, read at several places, of which evidence chooses one.
         probe: (backbone, seed) -> the first rungs, as `stages.probe` has them.
         longer: how many times as many epochs as a linear head takes are worth while.
         rates: learning rates that its networks want, where these are others than usual; the first where there is time
@@ -127,6 +133,7 @@ class Task:
     endings: Sequence[str]
     goals: tuple[Goal, ...] = ("label", "labels", "number")
     fitted: Callable[[Backbone, Examples], Backbone] = as_it_is
+    several: Callable[[Backbone], Backbone] = itself
     probe: Callable[[Backbone, int], Prober] = on_features
     longer: int = 1
     rates: tuple[float, ...] = ()
