@@ -36,7 +36,7 @@ from headstart.stages.ground import Ground
 from headstart.stages.loops import Log, log_to
 from headstart.stages.plan import Plan
 from headstart.stages.ship import Model, ship
-from headstart.stages.text_probe import AS_IT_IS
+from headstart.stages.text_probe import AS_IT_IS, brevity
 from headstart.store import load_json, save_json
 
 RESERVE = 6.0
@@ -179,8 +179,8 @@ def _writing(base: Base) -> float:
     rung, held, judged = base.probe.rungs[-1], len(base.probe.row_R), len(base.divided.splits.judged)
     if base.encoder.backbone.untrained:
         return WRITING * (held + judged)
-    general = len(base.general.items) if base.general else 0
-    return BEAMS * rung.seconds / max(1, held) * (judged + min(judged, BEFORE) + 2 * general)
+    general, each = len(base.general.items) if base.general else 0, BEAMS * rung.seconds / max(1, held)
+    return each * (min(judged, BEFORE) + general + (judged + general) * brevity(base.probe, base.divided.target_N))
 
 
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:
