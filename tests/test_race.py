@@ -172,6 +172,8 @@ def test_a_race_on_pictures_ranks_all_that_ran_and_says_what_could_not(tmp_path:
     assert [r.expected for r in found.runners] == sorted((r.expected for r in found.runners), reverse=True)
     assert found.pick in {str(one), str(two)}
     assert found.measure == "accuracy"
+    assert found.joint.split(",")[0] in {f"{one}+{two}", f"{two}+{one}"}
+    assert found.cut == "any"
     assert [name for name, _ in found.failed] == ["no-such-net"]
     assert all(r.examples == 20 and r.milliseconds > 0 for r in found.runners)
     record = found.record()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from headstart import cache
 from headstart.aims.aim import Index
@@ -24,6 +25,7 @@ from headstart.progress import Track
 from headstart.race_choice import chosen, halved, with_beliefs
 from headstart.race_course import Course, course_of, run
 from headstart.race_field import LATE, Limit, beaten, believed_of, fair, hopeless, late, opened, ordered, running, same
+from headstart.race_pair import joined
 from headstart.race_values import Candidate, Ranking, Run
 from headstart.runs import Tell
 from headstart.tasks.task import Task, itself
@@ -90,7 +92,8 @@ def compete(
 
 @dataclass
 class _Standing:
-    """How a race stands: who was opened, who runs, the best first, who was dropped, who did not run and why."""
+    """How a race stands: who was opened, who runs, the best first, who was dropped, who did not run and why; on which
+    examples the last round was."""
 
     course: Course
     memory: Memory
@@ -99,6 +102,7 @@ class _Standing:
     runs: list[Run] = field(default_factory=list)
     dropped: list[Run] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    rows: Any = None
 
     def left(self) -> float:
         """Return the seconds that are left if what is best by now is picked."""
@@ -115,7 +119,7 @@ def _first(standing: _Standing, entries: Sequence[Entry], tell: Tell) -> None:
     course, failed = standing.course, standing.failed
     contents = [e.content for e in course.checked.examples.items]
     contents = contents[:: max(1, len(contents) // TIMED)][:TIMED]
-    rows = course.rows(ROUNDS[0])
+    rows = standing.rows = course.rows(ROUNDS[0])
     tell(f"Round 1: up to {len(entries)} networks on {len(rows)} examples.")
     for entry in ordered(fair(entries, failed), standing.memory.others):
         others = list(standing.opened.values())
@@ -143,13 +147,34 @@ def _further(standing: _Standing, number: int, rows: Index, tell: Tell) -> bool:
     tell(f"Round {number + 1}: {len(stay)} networks on {len(rows)} examples.")
     standing.dropped[:0] = [replace(each, runner=replace(each.runner, dropped=number)) for each in out]
     standing.ran([run(standing.course, standing.opened[each.runner.name], rows) for each in stay])
+    standing.rows = rows
     return True
+
+
+def _together(standing: _Standing) -> tuple[Run, str, bool] | None:
+    """Return what comes of joining the two best; None where that cannot be done, or there is no time for it."""
+    pair = tuple(standing.opened[each.runner.name] for each in standing.runs[:2])
+    most = standing.runs[0].runner.examples
+    if len(pair) < 2 or not all(standing.course.task.joins(each.encode.backbone) for each in pair):
+        return None
+    if late(running(0.0, most, standing.runs), standing.left()):
+        return None
+    return joined(standing.course, (pair[0], pair[1]), standing.runs[0], standing.rows)
 
 
 def _ranking(standing: _Standing) -> Ranking:
     """Return how it ended."""
     finalists = [each.runner for each in standing.runs]
-    pick, why = chosen(standing.runs)
+    (pick, why), joint = chosen(standing.runs), ""
+    if together := _together(standing):
+        run, told, pays = together
+        joint = told if pays else f"{told}: not worth the time of both"
+        if pays:
+            finalists.insert(0, run.runner)
+            standing.opened[run.runner.name] = replace(
+                standing.opened[pick], milliseconds=run.runner.milliseconds, opening=run.runner.opening
+            )
+            pick, why = run.runner.name, told
     if len(finalists) == 1 and any(each.startswith(LATE) for _, each in standing.failed):
         why = "the most promising by what was known before, and there was no time for another"
     whole = standing.limit.whole(standing.opened[pick])
@@ -163,4 +188,5 @@ def _ranking(standing: _Standing) -> Ranking:
         next((runner.name for runner in finalists if runner.name != pick), ""),
         0.0 if math.isinf(whole) else whole,
         "last" if standing.course.task.several is itself else "any",
+        joint,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.aims import aim_for
 from headstart.aims.aim import Aim, Index, Truth
+from headstart.backbones.backbone import Readout
 from headstart.data.check import Checked
 from headstart.errors import DataError
 from headstart.metrics.interval import Measure, measured
@@ -70,15 +72,49 @@ def drawn(stratum_N: Index, most: int, seed: int) -> Index:
     return np.sort(np.concatenate(picked))
 
 
-def run(course: Course, candidate: Candidate, rows: Index) -> Run:
-    """Score a candidate on some examples."""
-    entry, encode, aim = candidate.entry, candidate.encode, course.aim
-    backbone = encode.backbone
+@dataclass(frozen=True)
+class Seen:
+    """Features of some examples: which these are, and what is true of them."""
+
+    x_ND: NDArray[np.float32]
+    digests: list[str]
+    target_N: Truth
+
+
+def seen_by(course: Course, candidate: Candidate, rows: Index) -> Seen:
+    """Return a network's features of some examples; what the cache lacks is computed."""
+    encode = candidate.encode
     items = items_of(course.checked.only([int(i) for i in rows]), encode.task.size)
     features = encode.encode(items, course.track, course.clock)
-    start = course.clock()
     digests = [items[i].digest for i in features.kept]
-    x_ND, mine_N = features.space.take(digests), course.target_N[rows][list(features.kept)]
+    return Seen(features.space.take(digests), digests, course.target_N[rows][list(features.kept)])
+
+
+def run(course: Course, candidate: Candidate, rows: Index) -> Run:
+    """Score a candidate on some examples."""
+    entry, backbone = candidate.entry, candidate.encode.backbone
+    seen = seen_by(course, candidate, rows)
+    blank = Runner(
+        entry.name,
+        entry.licence,
+        entry.parameters,
+        candidate.prior,
+        Measure("", 0.0, 0.0, 0.0),
+        0.0,
+        0.0,
+        len(seen.digests),
+        candidate.milliseconds,
+        backbone.cut,
+        opening=candidate.opening,
+        weights=backbone.weights,
+    )
+    return scored(course, blank, seen, backbone.readouts)
+
+
+def scored(course: Course, runner: Runner, seen: Seen, readouts: Sequence[Readout]) -> Run:
+    """Fill in what features are worth."""
+    aim, start = course.aim, course.clock()
+    x_ND, digests, mine_N = seen.x_ND, seen.digests, seen.target_N
     unit_N = copies(digests, [])
     every = np.arange(len(digests))
     folds = cross_validation(every, aim.strata(mine_N), unit_N, course.options.seed)[:5]
@@ -86,26 +122,15 @@ def run(course: Course, candidate: Candidate, rows: Index) -> Run:
     work = math.inf if len(digests) ** 2 * len(aim.outputs) <= EXACT else 0.0
     found, x_ND, way = best_readout(
         x_ND,
-        backbone.readouts,
+        readouts,
         lambda x: probe(x, mine_N, aim, splits, course.clock, work=work),
         lambda x: closed_form_loss(x, mine_N, aim, splits),  # a head of each would take longer than the features
     )
     score, merit_R = _scored(found, mine_N, unit_N, aim, course.options.seed)
     near = aim.scoring.read(found.rungs[1].chosen_RK, mine_N[found.row_R]).merit_N
-    runner = Runner(
-        entry.name,
-        entry.licence,
-        entry.parameters,
-        candidate.prior,
-        score,
-        float(near.mean()),
-        logme(x_ND, aim.spread(mine_N)),
-        len(digests),
-        candidate.milliseconds,
-        way.name if way else backbone.cut,
-        opening=candidate.opening,
-        weights=backbone.weights,
-    )
+    worth = logme(x_ND, aim.spread(mine_N))
+    cut = way.name if way else runner.cut
+    runner = replace(runner, score=score, neighbours=float(near.mean()), logme=worth, cut=cut)
     return Run(runner, merit_R, np.asarray(found.row_R), course.clock() - start)
 
 

@@ -68,6 +68,7 @@ class Ranking:
         runner_up: the name of the next best; empty where there is none.
         limit: seconds that it was allowed to take; 0 where there was no limit.
         cut: what `--cut` makes `fit` take the same features.
+        joint: what came of joining the two best, in words; empty where that was not tried.
     """
 
     runners: tuple[Runner, ...]
@@ -79,11 +80,13 @@ class Ranking:
     runner_up: str = ""
     limit: float = 0.0
     cut: str = "last"
+    joint: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON."""
         return {
             "cut": self.cut,
+            "joint": self.joint,
             "pick": self.pick,
             "why": self.why,
             "runner_up": self.runner_up,
@@ -100,6 +103,7 @@ class Ranking:
         many = "1 network" if len(self.runners) == 1 else f"{len(self.runners)} networks"
         out = [f"Raced {many} in {self.seconds:.0f} s{within}; {self.pick}: {self.why}."]
         out += [f"  {line}" for line in (*map(self.told, self.runners),)]
+        out += [f"  joined: {self.joint}"] if self.joint else []
         return [*out, *(f"  did not run: {name}: {why}" for name, why in self.failed)]
 
     def told(self, r: Runner) -> str:
@@ -118,7 +122,7 @@ def ranking_of(record: Mapping[str, Any]) -> Ranking:
     """Return a ranking from its record."""
     runners = tuple(Runner(**{**r, "score": Measure(**r["score"])}) for r in record["runners"])
     failed = tuple((f["name"], f["reason"]) for f in record["failed"])
-    plain = {name: record[name] for name in ("pick", "why", "seconds", "measure", "runner_up", "limit", "cut")}
+    plain = {name: record[name] for name in ("pick", "why", "seconds", "measure", "runner_up", "limit", "cut", "joint")}
     return Ranking(runners, failed, **plain)
 
 

@@ -88,6 +88,8 @@ def rank(
     )
     within = f" of {found.limit:.0f} that it may take" if found.limit else ""
     table(f"{found.runners[0].examples} examples, {found.seconds:.0f} s{within}", heads, rows)
+    if found.joint:
+        say(f"joined: {found.joint}")
     for name, why in found.failed:
         say(f"did not run: {name}: {why}")
     say(f"Take {found.pick}: {found.why}.")

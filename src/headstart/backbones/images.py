@@ -16,7 +16,8 @@ def open_image_backbone(name: str) -> Backbone:
     Args:
         name: `default` or `efficientnet_lite0`, which needs no network (`auto` too, where there was no race); a folder
             in timm's, transformers' or headstart's layout; a `.keras` or `.h5` file that Keras saved, or a folder with
-            one; `keras:NAME`; `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; or the name of a timm model.
+            one; `keras:NAME`; `ARCHITECTURE@WEIGHTS`; a hub address `owner/name`; the name of a timm model; or two of
+            these with a plus between, whose features are joined.
 
     Raises:
         BackboneError: there is no such model, it cannot be reached, or its weights do not fit.
@@ -32,6 +33,10 @@ def open_image_backbone(name: str) -> Backbone:
         raise BackboneError(f"{name} reads texts, and these are pictures.", hint=f"The default is {from_timm.DEFAULT}.")
     if folder.is_dir():
         return _open_folder(folder, name)
+    if (two := _two(name)) is not None:
+        from headstart.backbones.joined import join
+
+        return join(name, *(open_image_backbone(each) for each in two))
     if name.startswith(from_keras.PREFIX):
         return from_keras.by_name(name)
     if "@" not in name and (folder.is_file() or from_keras.is_file(folder) or folder.suffix.lower() in _NO_MODELS):
@@ -49,6 +54,13 @@ def open_image_backbone(name: str) -> Backbone:
         f"No backbone is called {name!r}, and no folder either.",
         hint=f"Did you mean {', '.join(near)}? " * bool(near) + "`headstart backbones` lists what can be used here.",
     )
+
+
+def _two(name: str) -> tuple[str, str] | None:
+    """Return the two names that are joined by a plus; None where there are no two, or the plus belongs to a path."""
+    first, plus, second = name.partition("+")
+    there = Path(name.rpartition("@")[2]).expanduser().exists()
+    return (first.strip(), second.strip()) if plus and first.strip() and second.strip() and not there else None
 
 
 _NO_MODELS = {
@@ -100,6 +112,10 @@ def _open_folder(folder: Path, name: str) -> Backbone:
     theirs = config.keys() & {"library", "architecture", "model_type"}
     if config.get("library") == "keras" or (not theirs and from_keras.file_in(folder)):
         return from_keras.open_folder(folder, name)
+    if config.get("library") == "joined":
+        from headstart.backbones.joined import open_joined
+
+        return open_joined(folder, name, _open_folder)
     if "library" in config:
         return from_weights.open_folder(folder, name)
     if "architecture" in config:

@@ -141,7 +141,8 @@ def ship(
         save_arrays(folder / LEARNED, {"digests": marks(model.learned)})
         for name, data in others(saved[0]).items():
             save_bytes(folder / name, data)
-        files = {p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.is_file()}
+        inside = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+        files = {p.relative_to(folder).as_posix(): file_digest(p) for p in inside}
         load = {"library": saved[0].library, "code": saved[0].code}
         what = {"aim": aim.goal, "labels": list(aim.outputs)}
         about = {"format": FORMAT, **what, **model.record, "load": load, "files": files}
@@ -175,7 +176,8 @@ def _same(library: str, worst: float) -> None:
 def _carry_over(old: Path, new: Path) -> None:
     if not (old / RECORD).exists():
         return
-    ours = {RECORD, *load_json(old / RECORD).get("files", {}), *(p.name for p in new.iterdir())}
+    written = (name.partition("/")[0] for name in load_json(old / RECORD).get("files", {}))
+    ours = {RECORD, *written, *(p.name for p in new.iterdir())}
     for item in old.iterdir():
         if item.name not in ours:
             if item.is_dir() and not item.is_symlink():

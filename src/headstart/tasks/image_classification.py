@@ -73,6 +73,12 @@ def _several(backbone: Backbone) -> Backbone:
     return at_several(backbone)
 
 
+def _joins(backbone: Backbone) -> bool:
+    from headstart.backbones.joined import LIBRARIES
+
+    return backbone.library in LIBRARIES
+
+
 IMAGE_CLASSIFICATION = Task(
     name="image-classification",
     noun="picture",
@@ -84,6 +90,7 @@ IMAGE_CLASSIFICATION = Task(
     batch=1,
     depths=_depths,
     several=_several,
+    joins=_joins,
     given=_given,
     inputs=lambda path, _: [(path, FileContent(Path(path)))],
     augment=Augment(_view, _wide, _change, views=8),

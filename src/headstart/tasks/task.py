@@ -29,6 +29,11 @@ def itself(backbone: Backbone) -> Backbone:
     return backbone
 
 
+def alone(backbone: Backbone) -> bool:
+    """Return that a network cannot be joined with another."""
+    return False
+
+
 def as_it_is(backbone: Backbone, examples: Examples) -> Backbone:
     """Return the backbone."""
     return backbone
@@ -90,6 +95,7 @@ class Task:
         goals: what may be said of them.
         fitted: (backbone, examples) -> the backbone as these data need it.
         several: a backbone -> the same, read at several places, of which evidence chooses one.
+        joins: whether a backbone's features can be joined with another's, by a name with a plus.
         probe: (backbone, seed) -> the first rungs, as `stages.probe` has them.
         longer: how many times as many epochs as a linear head takes are worth while.
         rates: learning rates that its networks want, where these are others than usual; the first where there is time
@@ -134,6 +140,7 @@ class Task:
     goals: tuple[Goal, ...] = ("label", "labels", "number")
     fitted: Callable[[Backbone, Examples], Backbone] = as_it_is
     several: Callable[[Backbone], Backbone] = itself
+    joins: Callable[[Backbone], bool] = alone
     probe: Callable[[Backbone, int], Prober] = on_features
     longer: int = 1
     rates: tuple[float, ...] = ()
