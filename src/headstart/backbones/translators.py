@@ -120,13 +120,14 @@ def _made(tokenizer: Any, languages: tuple[str, str], seed: int = 0) -> Backbone
 
 def _respelled(backbone: Backbone, examples: Examples, languages: tuple[str, str]) -> Backbone:
     """Return a Marian network with a vocabulary of the data, where its own spells the target's language out."""
-    from headstart.backbones.vocabulary import SPELLED, carried, grown, spells_out, trained
+    from headstart.backbones.vocabulary import OWN, SPELLED, carried, grown, spells_out, trained
 
     fed = sentences(backbone)
     _, targets = _texts(examples)
     fresh = trained(targets)
     times = spells_out(fed.source, _some(targets), fresh)
-    if times < SPELLED or fed.source.separate_vocabs:
+    same = bool(languages[1]) and languages[1] == (fed.languages[1] or fed.source.target_lang)
+    if times < (OWN if same else SPELLED) or fed.source.separate_vocabs:
         return backbone
     network = deepcopy(backbone.trunk.network)
     tokenizer = grown(fed.source, fresh, languages, fed.length)
