@@ -119,6 +119,8 @@ def hindsight(task: Task, entry: Entry, learned: Checked, judged: Checked, optio
 
 def known(entry: Entry) -> str:
     """Return a name without the folders of this machine."""
+    if "+" in entry.name:
+        return "+".join(known(replace(entry, name=part)) for part in entry.name.split("+"))
     place = Path(entry.name.split("@")[-1])
     named = place.parent if place.is_file() else place
     return entry.name if named == Path() or not place.exists() else named.name
@@ -128,7 +130,7 @@ def extraction(task: Task, name: str, learned: Checked) -> float:
     """Return the seconds of opening a network and extracting all training examples, from nothing."""
     with tempfile.TemporaryDirectory() as folder:
         start = CLOCK()
-        features(encoder(task, task.backbone(name), "auto", Path(folder)), learned)
+        features(encoder(task, task.several(task.backbone(name)), "auto", Path(folder)), learned)
         return CLOCK() - start
 
 
@@ -140,11 +142,16 @@ def raced(task: Task, learned: Checked, options: Options) -> dict[str, Any]:
         found = compete(task, learned, replace(options, cache=folder), entries, quiet, CLOCK)
         seconds = CLOCK() - start
     of = {e.name: known(e) for e in entries}
+
+    def told(name: str) -> str:
+        return "+".join(of[part] for part in name.split("+"))
+
     whole = extraction(task, found.pick, learned)
-    ran = {of[r.name]: [r.examples, round(r.expected, 4)] for r in found.runners}
+    ran = {told(r.name): [r.examples, round(r.expected, 4), r.cut] for r in found.runners}
     return {
-        "what": "race", "pick": of[found.pick], "why": found.why, "seconds": seconds, "extraction": whole,
-        "times": seconds / whole, "ran": ran, "left out": {of[name]: why for name, why in found.failed},
+        "what": "race", "pick": told(found.pick), "why": found.why, "seconds": seconds, "extraction": whole,
+        "times": seconds / whole, "joint": found.joint, "name": found.pick, "ran": ran,
+        "left out": {told(name): why for name, why in found.failed},
     }  # fmt: skip
 
 
@@ -165,6 +172,8 @@ def measure(data: str, cache: str, skip: Sequence[str]) -> None:
     if ("race", "") not in done:
         extraction(task, mine[0].name, learned.only(range(16)))  # libraries are loaded
         keep(NAME, {"data": data, **raced(task, learned, options)})
+    for race in (r for r in so_far() if r["data"] == data and r["what"] == "race" and "+" in r["name"]):
+        mine = [*mine, replace(mine[0], name=race["name"], architecture="joined")]
     for entry in mine:
         wanted = known(entry) not in skip and ("hindsight", known(entry)) not in done
         if wanted and (row := hindsight(task, entry, learned, judged, options)):
