@@ -143,15 +143,17 @@ def raced(task: Task, learned: Checked, options: Options) -> dict[str, Any]:
         seconds = CLOCK() - start
     of = {e.name: known(e) for e in entries}
 
-    def told(name: str) -> str:
-        return "+".join(of[part] for part in name.split("+"))
+    def told(text: str) -> str:
+        for name in sorted(of, key=len, reverse=True):
+            text = text.replace(name, of[name])
+        return text
 
     whole = extraction(task, found.pick, learned)
     ran = {told(r.name): [r.examples, round(r.expected, 4), r.cut] for r in found.runners}
     return {
-        "what": "race", "pick": told(found.pick), "why": found.why, "seconds": seconds, "extraction": whole,
-        "times": seconds / whole, "joint": found.joint, "name": found.pick, "ran": ran,
-        "left out": {told(name): why for name, why in found.failed},
+        "what": "race", "pick": told(found.pick), "why": told(found.why), "seconds": seconds, "extraction": whole,
+        "times": seconds / whole, "joint": told(found.joint), "ran": ran,
+        "left out": {told(name): told(why) for name, why in found.failed},
     }  # fmt: skip
 
 
@@ -172,8 +174,10 @@ def measure(data: str, cache: str, skip: Sequence[str]) -> None:
     if ("race", "") not in done:
         extraction(task, mine[0].name, learned.only(range(16)))  # libraries are loaded
         keep(NAME, {"data": data, **raced(task, learned, options)})
-    for race in (r for r in so_far() if r["data"] == data and r["what"] == "race" and "+" in r["name"]):
-        mine = [*mine, replace(mine[0], name=race["name"], architecture="joined")]
+    full = {known(e): e.name for e in mine}
+    for race in (r for r in so_far() if r["data"] == data and r["what"] == "race" and "+" in r["pick"]):
+        both = "+".join(full[part] for part in race["pick"].split("+"))
+        mine = [*mine, replace(mine[0], name=both, architecture="joined")]
     for entry in mine:
         wanted = known(entry) not in skip and ("hindsight", known(entry)) not in done
         if wanted and (row := hindsight(task, entry, learned, judged, options)):
