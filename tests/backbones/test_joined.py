@@ -12,6 +12,7 @@ import torch
 import headstart
 import tiny
 from headstart.backbones.backbone import Backbone, pixels
+from headstart.backbones.depth import image_depths
 from headstart.backbones.images import open_image_backbone
 from headstart.backbones.joined import between, join
 from headstart.data.pixels import Preprocess
@@ -140,3 +141,8 @@ def test_the_sum_of_both_classifiers_is_the_model_without_headstart(model: heads
     assert isinstance(whole, torch.nn.Module)
     with torch.inference_mode():
         np.testing.assert_allclose(whole(x_N3HW).numpy(), golden["logits"], rtol=1e-3, atol=1e-3)
+
+
+def test_it_can_be_trained_from_the_input_on(two: tuple[Backbone, Backbone]) -> None:
+    [depth] = image_depths(join("both", *two).readouts[0].open())
+    assert depth.at_input  # nothing but the pixels is a single tensor that crosses

@@ -87,12 +87,11 @@ class Joined(nn.Module):
         self.first, self.second, self.renormalised = first, second, renormalised
 
     def forward(self, x_N3HW: torch.Tensor) -> torch.Tensor:
-        first, second = self.first(x_N3HW), self.second(self.renormalised(x_N3HW))
-        return torch.cat([_tensor(first), _tensor(second)], 1)
+        return torch.cat([self.first(x_N3HW), self.second(self.renormalised(x_N3HW))], 1)
 
 
 class Sum(nn.Module):
-    """x_N3HW -> logits_NK: the sum of two classifiers."""
+    """x_N3HW -> logits_NK: the sum of two classifiers; transformers' give a record with the logits first."""
 
     def __init__(self, first: nn.Module, second: nn.Module, renormalised: Renormalised) -> None:
         super().__init__()
