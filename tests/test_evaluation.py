@@ -12,7 +12,7 @@ import pytest
 
 import tiny
 from headstart import predictor
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.evaluation import evaluate
 from headstart.options import Options
 from headstart.pipeline import fit
@@ -133,6 +133,11 @@ def test_the_error_names_the_classes_of_both_sides(model: Predictor, tmp_path: P
     only_strangers(tmp_path / "data")
     with pytest.raises(DataError, match=r"bark-like, checks-like; the model knows bark, checks, dots, stripes"):
         evaluate(model, tmp_path / "data", track=quiet)
+
+
+def test_comet_is_for_translations(data: Path, model: Predictor) -> None:
+    with pytest.raises(UsageError, match="COMET scores translations"):
+        evaluate(model, data, comet="best.ckpt", track=quiet)
 
 
 def test_one_class_alone_can_be_scored(data: Path, model: Predictor, tmp_path: Path) -> None:

@@ -84,17 +84,20 @@ def predict(
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data")
 @columns
+@click.option("--comet", default="", metavar="FILE", help="Of translation: score with this COMET model too (.ckpt).")
 @click.option("--verify", is_flag=True, help="First check the model's files and golden outputs.")
 @CACHE
 @JSON
-def evaluate(model: Path, data: str, content: str, label: str, verify: bool, cache: str, as_json: bool) -> None:
+def evaluate(
+    model: Path, data: str, content: str, label: str, comet: str, verify: bool, cache: str, as_json: bool
+) -> None:
     """Score a MODEL folder on new labelled DATA: the report's measures, with intervals."""
     wait("Loading the model …")
     from headstart import evaluation, predictor
     from headstart.progress import bars
 
     opened = predictor.load(model, verify=verify, cache=Path(cache) if cache else None)
-    result = evaluation.evaluate(opened, data, content=content, label=label, track=bars)
+    result = evaluation.evaluate(opened, data, content=content, label=label, comet=comet, track=bars)
     tell_findings(result.findings)
     for note in (f for f in result.findings if f.kind == "learned-from"):
         say(note.line())

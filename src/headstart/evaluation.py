@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.data.check import Checked, inspected
-from headstart.data.examples import Finding, labels_of
+from headstart.data.encodings import decoded
+from headstart.data.examples import Example, Finding, labels_of
 from headstart.data.near import near_duplicates
 from headstart.data.read import read
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.metrics.interval import Measure, measured
 from headstart.predictor import Predictor, load
 from headstart.progress import Track, bars
@@ -49,6 +51,7 @@ def evaluate(
     *,
     content: str = "",
     label: str = "",
+    comet: str | Path = "",
     seed: int = 0,
     track: Track = bars,
     clock: Callable[[], float] = time.perf_counter,
@@ -59,15 +62,19 @@ def evaluate(
         model: an opened model, or its folder.
         data: labelled data in any format that `fit` reads; of parts, `test` is scored, else `val`, else everything.
         content, label: columns of a table, where looking does not find them.
+        comet: of translations: the checkpoint of a COMET model, whose score is added.
         seed: fixes the resamples of the intervals.
         track: shows progress.
         clock: seconds.
 
     Raises:
         DataError: no example has a label that the model knows.
+        UsageError: COMET is for translations, or is not here.
     """
     if not isinstance(model, Predictor):
         model = load(model)
+    if comet and model.aim.goal != "text":
+        raise UsageError("COMET scores translations.", found=f"a model for {model.task.name}")
     languages = getattr(model.backbone.preprocess, "languages", ("", ""))
     examples = read(data, content or None, label or None, model.task.kind, model.aim.goal, languages)
     part = next((p for p in ("test", "valid") if examples.parts().get(p)), None)
@@ -90,7 +97,7 @@ def evaluate(
             found=f"classes {', '.join(examples.classes[:5])}; the model knows {', '.join(model.labels[:5])}",
         )
     findings = (*checked.examples.findings, *_learned(model, checked), *_strange(model, checked))
-    return _scored(model, checked.examples.items, checked.digests, findings, seed, track, clock)
+    return _scored(model, checked.examples.items, checked.digests, findings, str(comet), seed, track, clock)
 
 
 def _strange(model: Predictor, checked: Checked) -> list[Finding]:
@@ -124,6 +131,7 @@ def _scored(
     examples: tuple[Any, ...],
     digests: tuple[str, ...],
     findings: tuple[Finding, ...],
+    comet: str,
     seed: int,
     track: Track,
     clock: Callable[[], float],
@@ -139,10 +147,24 @@ def _scored(
     scoring = model.aim.scoring
     target_N = model.aim.encode([examples[i].target for i in features.kept])
     x_ND = features.space.take(kept)
-    read_out = scoring.read(model.head.logits(x_ND), target_N)
+    said_NK = model.head.logits(x_ND)
+    read_out = scoring.read(said_NK, target_N)
     least = model.record["thresholds"]["near_copies"]  # None: only equal bytes are copies to a tuned network
     near = near_duplicates(alike(x_ND, model.backbone), kept, [""] * len(kept), least)[0] if least is not None else []
     unit_N = copies(kept, near)  # drawn together, as when the model was judged
     shares = dict.fromkeys(scoring.shares, int(unit_N.max()) + 1)
     measures = measured(lambda weight_N: scoring.score(read_out, weight_N), unit_N, seed, shares)
+    if comet:
+        measures = (*measures, *_comet(comet, [examples[i] for i in features.kept], said_NK, unit_N, seed))
     return Evaluation(measures, len(kept), (*findings, *failed))
+
+
+def _comet(
+    checkpoint: str, examples: Sequence[Example], said_NK: Any, unit_N: NDArray[np.intp], seed: int
+) -> tuple[Measure, ...]:
+    from headstart.codes import texts_of
+    from headstart.metrics.comet import COMET, comet
+
+    sources = [decoded(e.content.read())[0] for e in examples]
+    score_N = comet(checkpoint, sources, texts_of(said_NK), [str(e.target) for e in examples])
+    return measured(lambda weight_N: {COMET: float(weight_N @ score_N / weight_N.sum())}, unit_N, seed, {})

@@ -214,6 +214,24 @@ def test_a_model_is_judged_on_other_pairs(model: Path, tmp_path: Path) -> None:
     assert found.measures[0].value > 20
 
 
+def test_a_comet_model_that_is_here_gives_its_score_too(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def scored(checkpoint: str, *texts: list[str]) -> Any:
+        asked.append((checkpoint, *(each[0] for each in texts)))
+        return np.linspace(0, 1, len(texts[0]))
+
+    monkeypatch.setattr("headstart.metrics.comet.comet", scored)
+    found = evaluate(model, tiny_pairs.table(tmp_path, 31, seed=5), comet="best.ckpt", track=quiet)
+    [last] = [m for m in found.measures if m.name == "COMET"]
+    assert last.value == pytest.approx(0.5)
+    assert 0.3 < last.low < 0.5 < last.high < 0.7
+    [(checkpoint, source, _, reference)] = asked
+    assert (checkpoint, reference) == ("best.ckpt", " ".join(tiny_pairs.WORDS[word] for word in source.split()))
+
+
 def test_two_files_side_by_side_are_read_with_their_languages(taught: Path, tmp_path: Path) -> None:
     pairs = tiny_pairs.sentences(48)
     (tmp_path / "data").mkdir()
