@@ -175,12 +175,14 @@ def set_aside(base: Base, watch: Stopwatch) -> float:
 
 
 def _writing(base: Base) -> float:
-    """Return the seconds in which judged texts are written: by the network as it was, and as it ships."""
+    """Return the seconds in which a network that is taken whole tells of judged examples: as it was, where it can do
+    that, and as it ships."""
     rung, held, judged = base.probe.rungs[-1], len(base.probe.row_R), len(base.divided.splits.judged)
     if base.encoder.backbone.untrained:
         return WRITING * (held + judged)
     general = len(base.general.items) if base.general else 0
-    return BEAMS * rung.seconds / max(1, held) * (judged + min(judged, BEFORE) + 2 * general)
+    before = min(judged, BEFORE) if rung.name == AS_IT_IS else 0
+    return BEAMS * rung.judging / max(1, held) * (judged + before + 2 * general)
 
 
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,12 +29,13 @@ from headstart.export import export
 from headstart.heads.boxes import FIELDS, SLOTS
 from headstart.heads.decode_whole import decoding_of
 from headstart.heads.finding import FindingHead
-from headstart.options import Options
-from headstart.pipeline import Result, fit
+from headstart.options import Options, Stopwatch
+from headstart.pipeline import BEAMS, RESERVE, Result, fit, set_aside
 from headstart.predictor import Predictor
 from headstart.progress import quiet
 from headstart.stages import box_probe
 from headstart.stages.plan import Plan, ScratchPlan
+from headstart.stages.probe import Rung
 from headstart.store import save_json
 from headstart.tasks.contract import CHECKS, Trial, beats_its_guess, resumes
 from headstart.tasks.object_detection import OBJECT_DETECTION
@@ -180,6 +183,15 @@ def test_evaluating_the_judged_pictures_gives_the_values_of_the_report(done: Don
 def test_what_was_fitted_may_be_what_another_run_starts_from(done: Done, tmp_path: Path) -> None:
     again = OBJECT_DETECTION.backbone(str(done.result.folder))
     assert again.weights == done.model.backbone.weights
+
+
+def test_the_end_has_time_for_asking_of_the_judged_pictures_not_for_training_again(done: Done) -> None:
+    watch = Stopwatch(time.perf_counter, 0.0)
+    probe = SimpleNamespace(rungs=[Rung("it", ("",), *[np.zeros((1, 1))] * 2, (1.0,), 60.0, 5.0)], row_R=np.arange(10))
+    encoder = SimpleNamespace(backbone=done.model.backbone)
+    divided = SimpleNamespace(splits=SimpleNamespace(judged=np.arange(20)))
+    base: Any = SimpleNamespace(encoder=encoder, probe=probe, divided=divided, general=None)
+    assert set_aside(base, watch) == pytest.approx(RESERVE + BEAMS * 20 * 5.0 / 10)
 
 
 def test_it_is_exported_and_what_the_file_gives_decodes_to_the_predictors_boxes(done: Done, tmp_path: Path) -> None:
