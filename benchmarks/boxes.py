@@ -53,7 +53,7 @@ def measures(scores: dict[str, Any]) -> dict[str, str]:
 
 def transferred(scores: dict[str, Any]) -> str:
     """Say what a `fit` did."""
-    rungs = "; ".join(f"{r['name']} {r['value']:.3f} on validation" for r in scores["rungs"])
+    rungs = "; ".join(f"{r['name']} {r['headline']['value']:.3f} on validation" for r in scores["rungs"])
     untried = "".join(f"; not {u['name']}: {u['reason']}" for u in scores["untried"])
     return f"shipped {scores['rung']}: {rungs}{untried}"
 
