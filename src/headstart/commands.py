@@ -222,7 +222,7 @@ def export(model: Path, format_: str, output: Path | None, cache: str) -> None:
     """Write a MODEL folder of pictures as ONNX (extra `onnx`), for runtimes without Python's libraries.
 
     It takes pixels, uint8 of N x 3 x height x width in RGB, resized as headstart.json says, and gives logits; of a
-    detector, for one picture, the raw outputs, which headstart.heads.decode turns into boxes in numpy.
+    detector, for one picture, the raw outputs, which become boxes in numpy: see docs/boxes.md.
     """
     wait("Loading the model …")
     from headstart import predictor

@@ -71,11 +71,12 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     contents = [ground.items[i].content.read for i in some]
     learned = Learned(ground.target_N[some], ground.aim, ground.probe.head)
     new = ground.encoder.backbone.untrained
-    size, left = NEW_BATCH if new else BATCH, for_rungs()
+    size, left = _measured_on(ground), for_rungs()
     found = speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock)
     writes = ground.encoder.backbone.whole and not new
-    judging = len(ground.alphas) * ground.probe.rungs[-1].seconds if writes else 0.0
-    measured = [replace(each, judging=judging) for each in found]
+    once = ground.probe.rungs[-1].judging if writes else 0.0
+    looking = 0.0 if ground.aim.watched else once  # else a loss is watched, which is quick
+    measured = [replace(each, judging=len(ground.alphas) * once, looking=looking) for each in found]
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""
     folds = folds_once(ground)
     views = ground.encoder.task.augment.views
@@ -92,6 +93,14 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     left = budget.left(reserve)
     alone = plan(measured, count, folds, left, budget.seconds, "", views, again, by_pairs, longer, *own)
     return replace(alone, without="the budget has room for tuning or for this, not for both") if alone.rungs else made
+
+
+def _measured_on(ground: Ground) -> int:
+    """Return how many examples steps are measured on: of a whole detector few, as a step takes seconds an example."""
+    backbone = ground.encoder.backbone
+    if backbone.untrained:
+        return NEW_BATCH
+    return SAMPLE if backbone.whole and ground.size_N is None else BATCH
 
 
 def typical(ground: Ground, rows: Index) -> Index:

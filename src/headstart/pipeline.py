@@ -175,12 +175,16 @@ def set_aside(base: Base, watch: Stopwatch) -> float:
 
 
 def _writing(base: Base) -> float:
-    """Return the seconds in which judged texts are written: by the network as it was, and as it ships."""
+    """Return the seconds in which a network that is taken whole tells of judged examples: as it was, where it can do
+    that, and as it ships."""
     rung, held, judged = base.probe.rungs[-1], len(base.probe.row_R), len(base.divided.splits.judged)
     if base.encoder.backbone.untrained:
         return WRITING * (held + judged)
-    general, each = len(base.general.items) if base.general else 0, BEAMS * rung.seconds / max(1, held)
-    return each * (min(judged, BEFORE) + general + (judged + general) * brevity(base.probe, base.divided.target_N))
+    general, each = len(base.general.items) if base.general else 0, BEAMS * rung.judging / max(1, held)
+    if rung.name != AS_IT_IS:
+        return each * judged
+    shorter = brevity(base.probe, base.divided.target_N)
+    return each * (min(judged, BEFORE) + general + (judged + general) * shorter)
 
 
 def finish(base: Base, deep: Deepened | None, watch: Stopwatch) -> Result:

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import UsageError
+from headstart.stages.levels import levels as ways_of
+from headstart.stages.levels import rung_plan
 from headstart.stages.plan import (
     ATTENTION_RATES,
     BATCH,
@@ -225,6 +227,19 @@ def test_training_from_scratch_is_given_no_fewer_seconds_than_the_transfer_run_t
     assert min(made.steps, made.trial) >= 1
     assert (made.batch, made.low, made.rates) == (32, True, rates)
     assert (made.transfer, set(made.reasons)) == (90.0, {"steps", "trial", "judging"})
+
+
+def test_what_a_whole_network_is_asked_in_between_is_counted() -> None:
+    quick = replace(WHOLE, guessed=False)
+    slow = replace(quick, judging=10.0, looking=2.0)
+    one, other = (rung_plan(speed, 200, ways_of(speed, 200, 1)[-1], 1, 8, False) for speed in (quick, slow))
+    assert other.seconds - one.seconds == pytest.approx(MARGIN * (10.0 + 2.0 * one.epochs), abs=0.2)
+
+
+def test_a_task_whose_trainings_are_long_may_do_with_an_eighth_where_time_is_short() -> None:
+    usual, long = (min(level.epochs for level in ways_of(WHOLE, 200, 1, longer)) for longer in (1, 4))
+    assert usual == 2
+    assert long == 2, "sixteen epochs are the fewest usual ones there"
 
 
 def test_time_to_predict_is_set_aside_beside_that_to_train() -> None:

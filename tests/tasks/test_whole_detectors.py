@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,18 +19,23 @@ import tiny_detectors
 from climb_samples import rung
 from headstart import predictor
 from headstart.backbones import detector_weights
+from headstart.backbones.from_detr import OfTransformers
 from headstart.backbones.from_torchvision_detectors import blank
-from headstart.backbones.whole import NEW, made
-from headstart.errors import UsageError
+from headstart.backbones.raw_detr import exported
+from headstart.backbones.whole import NEW, Exported, made
+from headstart.errors import EngineError
 from headstart.evaluation import evaluate
 from headstart.export import export
+from headstart.heads.boxes import FIELDS, SLOTS
+from headstart.heads.decode_whole import decoding_of
 from headstart.heads.finding import FindingHead
-from headstart.options import Options
-from headstart.pipeline import Result, fit
+from headstart.options import Options, Stopwatch
+from headstart.pipeline import BEAMS, RESERVE, Result, fit, set_aside
 from headstart.predictor import Predictor
 from headstart.progress import quiet
 from headstart.stages import box_probe
 from headstart.stages.plan import Plan, ScratchPlan
+from headstart.stages.probe import Rung
 from headstart.store import save_json
 from headstart.tasks.contract import CHECKS, Trial, beats_its_guess, resumes
 from headstart.tasks.object_detection import OBJECT_DETECTION
@@ -54,8 +61,6 @@ def weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let torchvision's published weights be random ones of COCO's number of classes."""
 
     def given(architecture: str) -> tuple[dict[str, Any], str]:
-        from dataclasses import replace
-
         return made(replace(blank(architecture), outputs=91).network).state_dict(), "random weights"
 
     monkeypatch.setattr(detector_weights, "published", given)
@@ -180,9 +185,42 @@ def test_what_was_fitted_may_be_what_another_run_starts_from(done: Done, tmp_pat
     assert again.weights == done.model.backbone.weights
 
 
-def test_it_is_not_exported_and_that_is_said(done: Done, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not exported"):
+def test_the_end_has_time_for_asking_of_the_judged_pictures_not_for_training_again(done: Done) -> None:
+    watch = Stopwatch(time.perf_counter, 0.0)
+    probe = SimpleNamespace(rungs=[Rung("it", ("",), *[np.zeros((1, 1))] * 2, (1.0,), 60.0, 5.0)], row_R=np.arange(10))
+    encoder = SimpleNamespace(backbone=done.model.backbone)
+    divided = SimpleNamespace(splits=SimpleNamespace(judged=np.arange(20)))
+    base: Any = SimpleNamespace(encoder=encoder, probe=probe, divided=divided, general=None)
+    assert set_aside(base, watch) == pytest.approx(RESERVE + BEAMS * 20 * 5.0 / 10)
+
+
+def test_it_is_exported_and_what_the_file_gives_decodes_to_the_predictors_boxes(done: Done, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+    onnx, openvino = pytest.importorskip("onnx"), pytest.importorskip("openvino")
+    file, picture = tmp_path / "it.onnx", done.further / "images" / "000.png"
+    assert export(done.model, file) == ("logits", "pred_boxes")
+    decoding = decoding_of({each.key: each.value for each in onnx.load(file).metadata_props})
+    said = openvino.Core().compile_model(str(file), "CPU")(done.model.encoder.load(picture.read_bytes())[None])
+    [found_F] = decoding.decoded({name: np.asarray(said[name]) for name in ("logits", "pred_boxes")})
+    [told] = done.model.with_threshold(0.0).predict([picture])
+    assert told.spots
+    for spot, (score, label, *corners) in zip(told.spots, found_F.reshape(SLOTS, FIELDS), strict=False):
+        assert spot.score == pytest.approx(score, abs=ALIKE)
+        assert spot.label == CLASSES[int(label)]
+        np.testing.assert_allclose(np.asarray(corners) * (told.size * 2), spot.corners, atol=0.1)
+
+
+def test_it_is_not_exported_where_decoding_gives_something_else_than_the_model(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(self: Any) -> Exported:
+        right = exported(self)
+        return replace(right, decoding=replace(right.decoding, softmax=False))
+
+    monkeypatch.setattr(OfTransformers, "exported", wrong)
+    with pytest.raises(EngineError, match="not known here"):
         export(done.model, tmp_path / "it.onnx")
+    assert not (tmp_path / "it.onnx").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import nn
 from headstart.backbones.backbone import Backbone, Saved, count_parameters, freeze, weights_digest
 from headstart.backbones.from_transformers import preprocessing
 from headstart.backbones.scratch import rebuilt
-from headstart.backbones.whole import CUT, Detecting, Found, alike, carried, class_layers, detecting, made
+from headstart.backbones.whole import CUT, Detecting, Exported, Found, alike, carried, class_layers, detecting, made
 from headstart.data.pixels import Preprocess
 from headstart.errors import BackboneError
 from headstart.heads.decode import LEAST_SCORE
@@ -43,7 +43,7 @@ class OfTransformers(Detecting):
         self.processor, self.preprocess = processor, preprocess
 
     def found(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
-        said = self.network(pixel_values=self._normalised(pixels_N3HW))
+        said = self.network(pixel_values=self.normalised(pixels_N3HW))
         sizes = [(1, 1)] * len(pixels_N3HW)  # shares of the sides
         each = self.processor.post_process_object_detection(said, threshold=LEAST_SCORE, target_sizes=sizes)
         return torch.stack([flat(one["scores"], one["labels"], one["boxes"].clamp(0, 1)) for one in each])
@@ -53,10 +53,11 @@ class OfTransformers(Detecting):
         labels = [
             {"class_labels": each.label_T.to(device), "boxes": _middles(each.corners_T4).to(device)} for each in objects
         ]
-        loss: torch.Tensor = self.network(pixel_values=self._normalised(pixels_N3HW), labels=labels).loss
+        loss: torch.Tensor = self.network(pixel_values=self.normalised(pixels_N3HW), labels=labels).loss
         return loss
 
-    def _normalised(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+    def normalised(self, pixels_N3HW: torch.Tensor) -> torch.Tensor:
+        """Return pixels as the network is given them."""
         mean, std = (
             pixels_N3HW.new_tensor(v, dtype=torch.float32) for v in (self.preprocess.mean, self.preprocess.std)
         )
@@ -72,6 +73,11 @@ class OfTransformers(Detecting):
         made_new = wrapped(network, processor, new, backbone.name, backbone.source)
         _try(made_new)
         return made_new
+
+    def exported(self) -> Exported:
+        from headstart.backbones.raw_detr import exported
+
+        return exported(self)
 
 
 def _try(backbone: Backbone) -> None:

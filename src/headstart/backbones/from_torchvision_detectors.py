@@ -16,7 +16,7 @@ from torch import nn
 
 from headstart.backbones.backbone import Backbone, Saved, count_parameters, freeze, weights_digest
 from headstart.backbones.scratch import rebuilt
-from headstart.backbones.whole import CUT, Detecting, Found, alike, carried, class_layers, detecting, made
+from headstart.backbones.whole import CUT, Detecting, Exported, Found, alike, carried, class_layers, detecting, made
 from headstart.data.pixels import Preprocess
 from headstart.errors import BackboneError
 from headstart.heads.boxes import SLOTS
@@ -116,6 +116,11 @@ class OfTorchvision(Detecting):
         of_classes = class_layers(built.shapes, built.outputs)
         new = carried(self.network.state_dict(), network, of_classes | set(self.new))
         return wrapped(built, network, new, backbone.name, backbone.source)
+
+    def exported(self) -> Exported:
+        from headstart.backbones.raw_torchvision import exported
+
+        return exported(self.network, self.built)
 
 
 def is_name(name: str) -> bool:

@@ -7,6 +7,7 @@ those that change with the number of classes, and those that a weights file did 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.depths import EVERYTHING, Depth
 
 if TYPE_CHECKING:
+    from headstart.heads.decode_whole import Decoding
     from headstart.heads.finding import Objects
 
 NEW = "the part that is new"
@@ -27,6 +29,21 @@ CUT = "input: the network is taken whole"
 THUMB = 16
 """Pictures are told to be alike by thumbnails with sides of so many pixels."""
 _BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A detector as it is written for other runtimes.
+
+    Attributes:
+        network: pixels_13HW in 0..255 -> its raw outputs.
+        outputs: their names.
+        decoding: how detections are made of them, outside.
+    """
+
+    network: nn.Module
+    outputs: tuple[str, ...]
+    decoding: Decoding
 
 
 class OfBytes(nn.Module):
@@ -59,6 +76,14 @@ class Detecting(OfBytes):
 
     def refitted(self, backbone: Backbone, classes: int, side: int) -> Backbone:
         """Return the backbone with new layers for so many classes, of pictures with sides of about so many pixels."""
+        raise NotImplementedError
+
+    def exported(self) -> Exported:
+        """Return the network without its decoding, and how that is done.
+
+        Raises:
+            UsageError: decoding cannot be taken out of it, or not as it is known here.
+        """
         raise NotImplementedError
 
 

@@ -42,7 +42,7 @@ def decoded(
         plan: of the head.
     """
     points, sizes = points_A3(plan), [height * width for _, height, width in plan.maps]
-    score_NAK = np.sqrt(_sigmoid(logits_NAK) * _sigmoid(centred_NA1))
+    score_NAK = np.sqrt(sigmoid(logits_NAK) * sigmoid(centred_NA1))
     rows = zip(score_NAK, np.asarray(far_NA4, np.float64), strict=True)
     return np.stack([_picture(score_AK, far_A4, points, sizes, plan) for score_AK, far_A4 in rows])
 
@@ -58,7 +58,7 @@ def _picture(score_AK: Floats, far_A4: Floats, points: Floats, sizes: list[int],
         found.append(np.concatenate([score_B[best_B, None], label_B[:, None], corners_B4], 1))
     all_B6 = np.concatenate(found)
     all_B6 = all_B6[np.argsort(-all_B6[:, 0], kind="stable")]
-    kept_B6 = all_B6[_surest(all_B6)][:SLOTS]
+    kept_B6 = all_B6[surest(all_B6, OVERLAP)][:SLOTS]
     out = np.zeros((SLOTS, FIELDS))
     out[:, 1] = -1
     out[: len(kept_B6)] = kept_B6
@@ -72,8 +72,13 @@ def _corners(point_B3: Floats, far_B4: Floats) -> Floats:
     return np.stack([x_B - left, y_B - top, x_B + right, y_B + bottom], 1)
 
 
-def _surest(sorted_B6: Floats) -> list[int]:
-    """Return which boxes stay when those that overlap a surer one of their class are dropped."""
+def surest(sorted_B6: Floats, overlap: float) -> list[int]:
+    """Return which boxes stay when those that overlap a surer one of their class by more than a share are dropped.
+
+    Args:
+        sorted_B6: score, class, left, top, right, bottom; best first.
+        overlap: the share, of what both cover together.
+    """
     label_B, corners_B4 = sorted_B6[:, 1], sorted_B6[:, 2:]
     area_B = (corners_B4[:, 2] - corners_B4[:, 0]) * (corners_B4[:, 3] - corners_B4[:, 1])
     open_B = np.ones(len(sorted_B6), bool)
@@ -86,9 +91,10 @@ def _surest(sorted_B6: Floats) -> list[int]:
         high_B2 = np.minimum(corners_B4[i, 2:], corners_B4[:, 2:])
         both_B = (high_B2 - low_B2).clip(0).prod(1)
         overlap_B = both_B / np.maximum(area_B[i] + area_B - both_B, 1e-12)
-        open_B &= ~((overlap_B > OVERLAP) & (label_B == label_B[i]))
+        open_B &= ~((overlap_B > overlap) & (label_B == label_B[i]))
     return kept
 
 
-def _sigmoid(x: NDArray[np.floating]) -> Floats:
+def sigmoid(x: NDArray[np.floating]) -> Floats:
+    """Return the logistic function of logits, in float64."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(x, np.float64))))

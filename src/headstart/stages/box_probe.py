@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -119,9 +119,12 @@ def box_probe(
         if row.step % (first.steps // 3) == 0:
             advance(1)
     training.use(training.average)
+    asked = clock()
     found_HF = logits_of(model, batches.source, held, "cpu")
+    judging = clock() - asked
     head = aim.settle(model.head(), found_HF, target_N[held])
     rung = _rung(first.name, f"{first.steps} steps", found_HF, target_N[held], aim, clock() - start)
+    rung = replace(rung, judging=judging)
     return Probe((guess, rung), held, head, first.solver, lambda rows: head)
 
 

@@ -80,6 +80,8 @@ def levels(
         (1, middle, STARTS[:1], low - 1, 1, "one start, rate and fold, few epochs, the fewest views"),
         (1, middle, STARTS[:1], low // 2, 1, "one start, rate and fold, the fewest views and epochs"),
     ]
+    if longer > 1:  # an epoch of a whole detector takes minutes: a few are still better than none
+        ways += [(*ways[-1][:3], low // each, *ways[-1][4:]) for each in (4, 8)]
     if wanted and not speed.lora:
         return [
             Level(1, rates[:count], STARTS[:1], each, 1, _long(count), again=False, long=True) for count, each in LONG
@@ -106,8 +108,9 @@ def rung_plan(
     runs = level.folds * len(level.starts) * len(level.rates)
     judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
     again = again and level.again
+    told = runs * (speed.judging + level.epochs * speed.looking)
     training = runs * (level.epochs * inside + judging) + again * level.epochs * examples
-    seconds = MARGIN * (passes * examples * speed.below + training * speed.step + runs * speed.judging)
+    seconds = MARGIN * (passes * examples * speed.below + training * speed.step + told)
     return RungPlan(
         name=speed.name,
         views=views,

@@ -96,6 +96,7 @@ class Speed:
         guessed: whether it was not measured but taken from a shallower depth by its share of the work.
         attention: whether it is a transformer.
         judging: seconds in which what came of a training is judged, where that is far from a forward pass.
+        looking: the same of the look that is taken after each epoch.
     """
 
     name: str
@@ -107,3 +108,4 @@ class Speed:
     guessed: bool = False
     attention: bool = False
     judging: float = 0.0
+    looking: float = 0.0

@@ -47,6 +47,8 @@ class Rung:
         loss_SR: what choices are made by: the log loss of each held-out row.
         temperatures: the temperature of each candidate.
         seconds: what the rung took.
+        judging: of these, the seconds in which a network that is taken whole was asked about the held-out rows; 0 where
+            that is next to nothing.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Rung:
     loss_SR: NDArray[np.float64]
     temperatures: tuple[float, ...]
     seconds: float
+    judging: float = 0.0
 
     @property
     def best(self) -> int:

@@ -56,7 +56,8 @@ def text_probe(
         said_HK = codes_of(texts(), WIDTH).astype(np.float64)
         loss_SR = aim.loss_N(said_HK, truth_H)[None]
         advance(1)
-        return Rung(name, (setting,), said_HK[None].astype(np.float32), loss_SR, (1.0,), clock() - start)
+        took = clock() - start
+        return Rung(name, (setting,), said_HK[None].astype(np.float32), loss_SR, (1.0,), took, judging=took)
 
     from headstart.codes import texts_of
 
