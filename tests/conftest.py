@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from headstart.pipeline import Base
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line has it; before torch is loaded
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes that share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("headstart", deadline=None)  # a busy machine is not a bug
 settings.load_profile("headstart")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forks import command, starter
 from headstart.data.check import Checked
 from headstart.data.examples import Example, Examples, FileContent
 from headstart.options import Options, Stopwatch
@@ -107,21 +107,28 @@ def test_a_model_folder_is_a_backbone_for_the_next_fit(tmp_path: Path, network: 
 
 def test_killed_at_any_moment_the_same_command_gives_the_uninterrupted_model(tmp_path: Path, network: str) -> None:
     data = photos(tmp_path / "photos", each=70)
-    options = ["--backbone", network, "--out"]
-    command = [sys.executable, "-m", "headstart", "fit", str(data), "--budget", "0", *options]
+
+    def begun(name: str) -> Any:
+        words = ["fit", data, "--budget", "0", "--backbone", network, "--out", name, "--cache", f"{name}-cache"]
+        streams = (os.devnull, str(tmp_path / "out.txt"), str(tmp_path / "err.txt"))
+        return starter("forkserver")(command, list(map(str, words)), tmp_path, dict(environment()), streams)
+
+    def finish(name: str) -> None:
+        process = begun(name)
+        process.join(300)
+        assert process.exitcode == 0, (tmp_path / "err.txt").read_text()
+
     start = time.monotonic()
-    whole = [*command, str(tmp_path / "whole"), "--cache", str(tmp_path / "whole-cache")]
-    subprocess.run(whole, check=True, env=dict(environment()), capture_output=True)
+    finish("whole")
     lasted = time.monotonic() - start
     expected = (tmp_path / "whole" / "model.safetensors").read_bytes()
-    words = [*command, str(tmp_path / "torn"), "--cache", str(tmp_path / "torn-cache")]
     draw = random.Random(0)
     for _ in range(4):
-        killed = subprocess.Popen(words, env=dict(environment()), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        time.sleep(lasted * draw.uniform(0.3, 1.0))
-        killed.kill()
-        killed.wait()
-    subprocess.run(words, check=True, env=dict(environment()), capture_output=True)
+        process = begun("torn")
+        process.join(lasted * draw.uniform(0.3, 1.0))
+        process.kill()
+        process.join()
+    finish("torn")
     assert (tmp_path / "torn" / "model.safetensors").read_bytes() == expected
     one, other = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("whole", "torn"))
     assert one["headline"] == other["headline"]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import random
 import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from copy import deepcopy
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 import training_samples as samples
+from forks import Start, starter
 from headstart import checkpoints
 from headstart.heads.top import Top
 from headstart.metrics import interval
@@ -37,31 +35,12 @@ if not hasattr(signal, "SIGKILL"):
     pytest.skip("this system has no SIGKILL", allow_module_level=True)
 
 KILLS = 10
-LIBRARIES = ("pytest", "headstart.pipeline", "headstart.report", "headstart.console", "openvino", "timm", "torchvision")
-Start = Callable[..., Any]
-"""(function, its arguments) -> a process that has begun."""
-
-
-def starter(way: str) -> Start:
-    def start(work: Callable[..., None], *given: Any) -> Any:
-        process = multiprocessing.get_context(way).Process(target=work, args=given, daemon=True)
-        process.start()
-        return process
-
-    return start
 
 
 @pytest.fixture(scope="module")
-def fork() -> Iterator[Start]:
+def fork() -> Start:
     """Starts processes that have the libraries already: forks of one that imported them and computed nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "OMP_NUM_THREADS", "1"
-        )  # threads that wait for each other on a busy machine take ten times as long
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(LIBRARIES))
-        forkserver.ensure_running()
-        yield starter("forkserver")
+    return starter("forkserver")
 
 
 def done(process: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+import forks
 
 SOURCE = Path(__file__).parents[1] / "src"
 ARCHITECTURE = "test_resnet"
@@ -77,8 +80,14 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
 
 
-def headstart(*words: str | Path, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "headstart", *map(str, words)]
-    usual = {"text": True, "capture_output": True, "timeout": 300, "env": dict(environment())}
-    return subprocess.run(command, cwd=cwd, check=False, **{**usual, **options})
+def headstart(
+    *words: str | Path, cwd: Path | None = None, typed: str = "", fresh: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own: a fork that has the libraries, or a fresh one without them."""
+    said = list(map(str, words))
+    if not fresh and "forkserver" in multiprocessing.get_all_start_methods():
+        return forks.headstart(said, cwd, environment(), typed, 300)
+    command = [sys.executable, "-m", "headstart", *said]
+    return subprocess.run(
+        command, cwd=cwd, check=False, input=typed, text=True, capture_output=True, timeout=300, env=dict(environment())
+    )

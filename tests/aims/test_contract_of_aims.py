@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,19 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.fixture(scope="module")
+def trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """What every check of a case is run on: they share the data, and the model that they only read."""
+    task, backbone, table, _ = CASES[request.param]
+    root = tmp_path_factory.mktemp("contract")
+    return Trial(TASKS[task], table(root / "data"), root / "work", str(request.getfixturevalue(backbone)))
+
+
+@pytest.mark.parametrize(("trial", "goal"), [(case, CASES[case][-1]) for case in CASES], ids=CASES, indirect=["trial"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_every_aim_keeps_the_contract(check: Any, case: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    task, backbone, table, goal = CASES[case]
-    trial = Trial(TASKS[task], table(tmp_path / "data"), tmp_path / "work", str(request.getfixturevalue(backbone)))
-    check(trial)
-    made = json.loads(next(tmp_path.glob("work/*/headstart.json"), next(tmp_path.rglob("headstart.json"))).read_text())
+def test_every_aim_keeps_the_contract(check: Any, trial: Trial, goal: str, tmp_path: Path) -> None:
+    check(replace(trial, folder=tmp_path / "work"))
+    made = json.loads((trial.made["model"].folder / "headstart.json").read_text())
     assert made["aim"] == goal, "or another aim has kept it"
 
 

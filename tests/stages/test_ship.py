@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
-import subprocess
-import sys
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,15 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tiny
-from headstart import predictor
+from forks import starter
+from headstart import predictor, store
 from headstart.aims.label import one_label
 from headstart.backbones.backbone import Backbone, Saved
 from headstart.backbones.images import open_image_backbone
 from headstart.encoder import Encoder
 from headstart.errors import DiskFullError, ModelError, UsageError
 from headstart.heads.linear import LinearHead
+from headstart.stages import ship as stage
 from headstart.stages.ship import FILES, GOLDEN, HEAD, RECORD, Model, check_out, load_head, ship
 from headstart.store import file_digest, load_json
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
@@ -282,34 +283,28 @@ def test_a_model_that_computes_something_else_than_it_did_is_noticed(out: Path) 
 
 # -- kills
 
-KILLED = dedent(
-    """
-    import os, signal, sys
-    from pathlib import Path
-    import test_ship
-    from headstart import store
-    from headstart.stages import ship
 
-    network, out, when, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-    def deadly(function):
-        calls = []
-        def call(*args, **options):
-            calls.append(args)
+def killed(network: Path, out: Path, when: str, number: int) -> None:
+    """Ship, and be killed at such a call: what a process does that has nothing else to do."""
+    calls = []
+
+    def deadly(function: Any) -> Any:
+        def call(*given: Any, **options: Any) -> Any:
+            calls.append(given)
             if len(calls) == number:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **options)
+            return function(*given, **options)
+
         return call
 
-    if when == "save":
-        ship.save_arrays = deadly(ship.save_arrays)
-    elif when == "sync":
-        store._sync = deadly(store._sync)
-    else:
-        Path.rename = deadly(Path.rename)
-    test_ship.shipped(network, out, seed=1)
-    print("not killed")
-    """
-)
+    where: dict[str, tuple[Any, str]] = {
+        "save": (stage, "save_arrays"),
+        "sync": (store, "_sync"),
+        "rename": (Path, "rename"),
+    }
+    owner, name = where[when]
+    setattr(owner, name, deadly(getattr(owner, name)))
+    shipped(network, out, seed=1)
 
 
 @pytest.mark.parametrize(("when", "number"), [("save", 1), ("sync", 9), ("rename", 1), ("rename", 2)])
@@ -318,12 +313,9 @@ def test_a_kill_while_a_model_is_written_leaves_the_older_one_usable(
 ) -> None:
     before = tree(out)
     (out / "notes.txt").write_text("mine")
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", KILLED, str(network), str(out), when, str(number)]
-    env = dict(tiny.environment())
-    env["PYTHONPATH"] = ":".join([str(here), str(here.parent), env["PYTHONPATH"]])
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == -9, done.stderr
+    process = starter("forkserver")(killed, network, out, when, number)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     verify(out)
     assert tree(out) == {**before, "notes.txt": b"mine"}
     check_out(out, tmp_path / "data")

@@ -66,9 +66,33 @@ def torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "to_openvino", refuse)
 
 
+@pytest.fixture(scope="module")
+def shared_trials(networks: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
+    """Trials by their task, whose checks share data and the model that they only read."""
+    roots = {name: tmp_path_factory.mktemp("contract") for name in DATA}
+    return {
+        name: Trial(TASKS[name], DATA[name](root / "data", each=8), root / "work", networks[name])
+        for name, root in roots.items()
+    }
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_every_task_keeps_the_contract(check: Any, trial: Trial) -> None:
-    check(trial)
+def test_every_task_keeps_the_contract(check: Any, task: Task, shared_trials: dict[str, Trial], tmp_path: Path) -> None:
+    check(replace(shared_trials[task.name], folder=tmp_path / "work"))
+
+
+def test_the_model_that_checks_share_is_made_once_and_stays_as_it_is(trial: Trial) -> None:
+    made, here = {}, trial.folder / "here"
+
+    def fit_once(self: Trial, name: str, *_: Any, **__: Any) -> Any:
+        here.mkdir(parents=True)
+        made[name] = here
+        return here
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trial, "fit", fit_once)
+        assert trial.model() is trial.model() is replace(trial, folder=trial.folder / "other").model()
+    assert list(made) == ["model"]
 
 
 @pytest.mark.usefixtures("torch_alone")

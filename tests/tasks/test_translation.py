@@ -183,7 +183,7 @@ def test_the_lines_of_the_model_card_translate_as_it_does(model: Path) -> None:
 
 def test_predict_keeps_every_line_in_its_place(model: Path) -> None:
     lines = ["dog sees cat", "", "old man likes red house", "   ", "boy"]
-    ran = tiny.headstart("predict", model, "-", input="\n".join(lines) + "\n")
+    ran = tiny.headstart("predict", model, "-", typed="\n".join(lines) + "\n")
     assert ran.returncode == 0, ran.stderr
     said = ran.stdout.split("\n")
     assert len(said) == len(lines) + 1
