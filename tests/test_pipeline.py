@@ -115,7 +115,7 @@ def test_killed_at_any_moment_the_same_command_gives_the_uninterrupted_model(tmp
 
     def finish(name: str) -> None:
         process = begun(name)
-        process.join(300)
+        process.join(600)
         assert process.exitcode == 0, (tmp_path / "err.txt").read_text()
 
     start = time.monotonic()

@@ -44,7 +44,7 @@ def fork() -> Start:
 
 
 def done(process: Any) -> int:
-    process.join(120)
+    process.join(600)
     return int(process.exitcode)
 
 
