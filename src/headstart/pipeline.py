@@ -175,8 +175,7 @@ def set_aside(base: Base, watch: Stopwatch) -> float:
 
 
 def _writing(base: Base) -> float:
-    """Return the seconds in which a network that is taken whole tells of judged examples: as it was, where it can do
-    that, and as it ships."""
+    """Return the seconds in which a network that is taken whole tells of judged examples, as it was and as it ships."""
     rung, held, judged = base.probe.rungs[-1], len(base.probe.row_R), len(base.divided.splits.judged)
     if base.encoder.backbone.untrained:
         return WRITING * (held + judged)
