@@ -189,4 +189,5 @@ def _ranking(standing: _Standing) -> Ranking:
         0.0 if math.isinf(whole) else whole,
         "last" if standing.course.task.several is itself else "any",
         joint,
+        standing.limit.examples,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from headstart.aims.aim import Index
@@ -68,6 +68,7 @@ class Ranking:
         runner_up: the name of the next best; empty where there is none.
         limit: seconds that it was allowed to take; 0 where there was no limit.
         cut: what `--cut` makes `fit` take the same features.
+        learned: how many examples are learned from.
         joint: what came of joining the two best, in words; empty where that was not tried.
     """
 
@@ -81,12 +82,14 @@ class Ranking:
     limit: float = 0.0
     cut: str = "last"
     joint: str = ""
+    learned: int = 0
 
     def record(self) -> dict[str, Any]:
         """Return it for JSON."""
         return {
             "cut": self.cut,
             "joint": self.joint,
+            "learned": self.learned,
             "pick": self.pick,
             "why": self.why,
             "runner_up": self.runner_up,
@@ -122,7 +125,7 @@ def ranking_of(record: Mapping[str, Any]) -> Ranking:
     """Return a ranking from its record."""
     runners = tuple(Runner(**{**r, "score": Measure(**r["score"])}) for r in record["runners"])
     failed = tuple((f["name"], f["reason"]) for f in record["failed"])
-    plain = {name: record[name] for name in ("pick", "why", "seconds", "measure", "runner_up", "limit", "cut", "joint")}
+    plain = {each.name: record[each.name] for each in fields(Ranking) if each.name not in ("runners", "failed")}
     return Ranking(runners, failed, **plain)
 
 
