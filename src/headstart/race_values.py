@@ -125,7 +125,8 @@ def ranking_of(record: Mapping[str, Any]) -> Ranking:
     """Return a ranking from its record."""
     runners = tuple(Runner(**{**r, "score": Measure(**r["score"])}) for r in record["runners"])
     failed = tuple((f["name"], f["reason"]) for f in record["failed"])
-    plain = {each.name: record[each.name] for each in fields(Ranking) if each.name not in ("runners", "failed")}
+    names = {each.name for each in fields(Ranking)} - {"runners", "failed"}
+    plain = {name: record[name] for name in names & record.keys()}  # a race of an earlier version lacks some
     return Ranking(runners, failed, **plain)
 
 
