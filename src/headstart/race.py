@@ -15,6 +15,7 @@ from typing import Any
 
 from headstart import cache
 from headstart.aims.aim import Index
+from headstart.backbones.backbone import itself
 from headstart.backbones.catalog import Entry
 from headstart.data.check import Checked
 from headstart.errors import DataError
@@ -28,7 +29,7 @@ from headstart.race_field import LATE, Limit, beaten, believed_of, fair, hopeles
 from headstart.race_pair import joined
 from headstart.race_values import Candidate, Ranking, Run
 from headstart.runs import Tell
-from headstart.tasks.task import Task, itself
+from headstart.tasks.task import Task
 
 ROUNDS = (200, 500)
 """Examples of each round."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import tiny
+from headstart.backbones import from_torchvision
 from headstart.backbones.backbone import Backbone, pixels
 from headstart.backbones.earlier import at_several, cut_early
 from headstart.backbones.images import open_image_backbone
@@ -87,3 +88,22 @@ def test_other_kinds_of_networks_are_read_at_several_places_too(name: str, tmp_p
     opened: list[Callable[[], Backbone]] = [way.open for way in several.readouts]
     alone_ND = torch.cat([each().trunk(x_N3HW) for each in opened], 1)
     torch.testing.assert_close(several.trunk(x_N3HW), alone_ND, rtol=0, atol=1e-5)
+
+
+def test_the_code_of_an_architecture_with_arguments_has_these(tmp_path: Path) -> None:
+    state = from_torchvision.build("googlenet").state_dict()
+    missing = ("fc.weight", "fc.bias")
+    early = (
+        at_several(from_torchvision.with_weights("googlenet", state, missing, "net", "made here")).readouts[1].open()
+    )
+    saved = early.save(tmp_path, ("a", "b"), np.zeros((early.dim, 2)), np.zeros(2))
+    scope: dict[str, object] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        exec(saved.code, scope)  # what the model card tells people to run: without its arguments the weights do not fit
+    assert isinstance(scope["model"], torch.nn.Module)
+
+
+def test_a_network_with_arguments_of_its_own_is_left_as_it_is(tmp_path: Path) -> None:
+    own = open_image_backbone(str(tiny.timm_folder(tmp_path / "net", act_layer="silu")))
+    assert at_several(own) is own

@@ -120,6 +120,11 @@ class Backbone:
     readouts: tuple[Readout, ...] = field(default=(), repr=False)
 
 
+def itself(backbone: Backbone) -> Backbone:
+    """Return the backbone."""
+    return backbone
+
+
 def pixels(backbone: Backbone) -> Preprocess:
     """Return the preprocessing of an image network."""
     assert isinstance(backbone.preprocess, Preprocess)

@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import fx, nn
 
+from headstart.backbones import from_timm, from_torchvision
 from headstart.backbones.backbone import (
     POOLED,
     Backbone,
@@ -21,6 +22,7 @@ from headstart.backbones.backbone import (
     Save,
     count_parameters,
     freeze,
+    itself,
     pixels,
     pooled_dim,
     weights_digest,
@@ -61,9 +63,12 @@ class _Place:
 def at_several(backbone: Backbone) -> Backbone:
     """Return a backbone that is read at several places, of which evidence chooses one.
 
-    As it is where it is no network of timm's or torchvision's, is cut already, or cannot be traced.
+    As it is where it is no network of timm's or torchvision's, is cut already, was made with arguments that the folder
+    of a cut network would not tell (see `layout`), or cannot be traced.
     """
     if backbone.library not in LIBRARIES or backbone.cut != POOLED or backbone.readouts:
+        return backbone
+    if backbone.library == "timm" and from_timm.own_arguments(backbone.trunk):
         return backbone
     try:
         graph, places = _places(backbone)
@@ -73,7 +78,7 @@ def at_several(backbone: Backbone) -> Backbone:
         return backbone
     end = graph.graph.find_nodes(op="output")[0]
     body = upto(graph, len(graph.graph.nodes) - 2, [end.args[0], *(place.node for place in places)])
-    ways, start, axes = [Readout(backbone.cut, slice(0, backbone.dim), partial(_itself, backbone))], backbone.dim, []
+    ways, start, axes = [Readout(backbone.cut, slice(0, backbone.dim), partial(itself, backbone))], backbone.dim, []
     for place in places:
         axes.append(pooling(place.shape)[1])
         dim = math.prod(side for axis, side in enumerate(place.shape) if axis and axis not in axes[-1])
@@ -90,7 +95,8 @@ def cut_early(backbone: Backbone, name: str) -> Backbone:
         BackboneError: it has no such place.
     """
     trunk, below = _cut(backbone.trunk, backbone, name)
-    save: Save = partial(below.save, backbone.library, backbone.architecture, "")
+    options = from_torchvision.built_with(backbone.architecture) if backbone.library == "torchvision" else ""
+    save: Save = partial(below.save, backbone.library, backbone.architecture, options)
     return replace(
         backbone,
         trunk=trunk,
@@ -135,7 +141,3 @@ def _shape(node: fx.Node) -> tuple[int, ...]:
 
 def _said(cut: Cut) -> str:
     return f"after {cut.name}, averaged"
-
-
-def _itself(backbone: Backbone) -> Backbone:
-    return backbone

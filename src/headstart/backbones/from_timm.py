@@ -155,6 +155,15 @@ def again(network: Any) -> Callable[[], nn.Module]:
     return bare
 
 
+def own_arguments(network: Any) -> dict[str, Any]:
+    """Return the arguments that a network was made with below its last layer, and that its name does not imply."""
+    plain: Any = build(_architecture(network), meta=True)
+    usual = {"img_size": list(plain.pretrained_cfg["input_size"][1:]), **getattr(plain, "_model_args", {})}
+    made = getattr(network, "_model_args", {})
+    above = ("num_classes", "in_chans", "global_pool")
+    return {k: v for k, v in made.items() if k not in above and usual.get(k) != v}
+
+
 def with_weights(
     architecture: str,
     state: Mapping[str, torch.Tensor],

@@ -98,7 +98,7 @@ def with_weights(
         lost = missing or tuple(f"{_last_weighted(network)}.{p}" for p in ("weight", "bias"))
         below = below_top(network, lost, preprocess)
         trunk, cut = below.trunk, below.cut
-        save = partial(below.save, "torchvision", architecture, _options(architecture))
+        save = partial(below.save, "torchvision", architecture, built_with(architecture))
         make = partial(_below, architecture, lost, preprocess)
     trunk = freeze(trunk)
     return Backbone(
@@ -145,7 +145,8 @@ def _last_weighted(network: nn.Module) -> str:
     return paths[-1]
 
 
-def _options(architecture: str) -> str:
+def built_with(architecture: str) -> str:
+    """Return the arguments that an architecture is built with, as Python has them behind others."""
     return "".join(f", {name}={value}" for name, value in _OPTIONS.get(architecture, {}).items())
 
 
@@ -186,7 +187,7 @@ def _save(
     model = deepcopy(network)
     model.set_submodule(head, linear(weight_DK, bias_K))
     write(model.state_dict(), folder, "torchvision", architecture, labels)
-    options = f"num_classes={len(labels)}{_options(architecture)}"
+    options = f"num_classes={len(labels)}{built_with(architecture)}"
     bias = f'model.set_submodule("{head}", torch.nn.Linear({len(weight_DK)}, {len(labels)}))\n'  # it had none
     code = (
         "import torch\nimport torchvision\n"

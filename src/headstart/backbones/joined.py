@@ -20,7 +20,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from headstart.backbones.backbone import Backbone, Readout, Saved, count_parameters, freeze, pixels, weights_digest
+from headstart.backbones.backbone import (
+    Backbone,
+    Readout,
+    Saved,
+    count_parameters,
+    freeze,
+    itself,
+    pixels,
+    weights_digest,
+)
 from headstart.data.pixels import Preprocess
 from headstart.errors import BackboneError
 from headstart.store import load_json, save_json
@@ -122,11 +131,11 @@ def join(name: str, first: Backbone, second: Backbone) -> Backbone:
             hint = f"Networks of {', '.join(LIBRARIES)} can be joined, two of them."
             raise BackboneError(f"{each.name} cannot be joined.", found=f"a network of {each.library}", hint=hint)
     both = _both(name, first, second)
-    ways = [Readout("both joined", slice(0, both.dim), partial(_itself, both))]
-    ways.append(Readout(f"{first.name} alone", slice(0, first.dim), partial(_itself, first)))
+    ways = [Readout("both joined", slice(0, both.dim), partial(itself, both))]
+    ways.append(Readout(f"{first.name} alone", slice(0, first.dim), partial(itself, first)))
     a, b = pixels(first), pixels(second)
     if replace(a, mean=b.mean, std=b.std) == b:
-        ways.append(Readout(f"{second.name} alone", slice(first.dim, both.dim), partial(_itself, second)))
+        ways.append(Readout(f"{second.name} alone", slice(first.dim, both.dim), partial(itself, second)))
     return replace(both, readouts=tuple(ways))
 
 
@@ -194,7 +203,3 @@ def _save(
 
 def _logits(saved: Saved) -> str:
     return ".logits" if saved.library == "transformers" else ""
-
-
-def _itself(backbone: Backbone) -> Backbone:
-    return backbone

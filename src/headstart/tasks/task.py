@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.aims.aim import Aim, Truth
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import Backbone, itself
 from headstart.backbones.depths import Depth
 from headstart.data.augment import View
 from headstart.data.check import Inspect
@@ -22,11 +22,6 @@ from headstart.data.examples import Content, Examples, Goal, Kind
 from headstart.report.pieces import Cut
 from headstart.stages.probe import Probe, probe
 from headstart.stages.split import Splits
-
-
-def itself(backbone: Backbone) -> Backbone:
-    """Return the backbone."""
-    return backbone
 
 
 def alone(backbone: Backbone) -> bool:
