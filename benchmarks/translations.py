@@ -4,8 +4,8 @@ Each line is a `fit` in a process of its own, judged once on its test part; the 
 
     python -m benchmarks.translations first --budget 1h      multi30k en-fr from nothing
     python -m benchmarks.translations related --budget 5m    en-de, 1,000 pairs: from --backbone, and from nothing
-    python -m benchmarks.translations domain --budget 5m     medical, 500 and 2,000 pairs: from --backbone, with and
-                                                             without --keep, and from nothing
+    python -m benchmarks.translations domain --budget 5m     medical, --counts 500 2000 pairs: from --backbone, with
+                                                             and without --keep, and from nothing
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def related(given: argparse.Namespace, folder: Path) -> None:
 def domain(given: argparse.Namespace, folder: Path) -> None:
     """Medical texts."""
     pairs = general(folder / "general.tsv")
-    for count in (500, 2000):
+    for count in given.counts:
         data = medical(folder / f"data-{count}", count, given.seed)
         runs = {"moved": [given.backbone], "kept": [given.backbone, "--keep", str(pairs)], "new": [NEW]}
         for name, backbone in runs.items():
@@ -158,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbone", default=str(MARIAN))
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--counts", type=int, nargs="+", default=[500, 2000], help="pairs of the medical data")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", default="", help="where models go; else they are removed")
     given = parser.parse_args(arguments)
