@@ -50,6 +50,12 @@ def seen(batches: Batches, start: int, stop: int) -> list[tuple[list[list[float]
 # -- order
 
 
+def order(batches: Batches, epoch: int) -> Array:
+    """All examples in the order of an epoch, those that are left out of it last."""
+    of_batch, left_out = batches.of_epoch(epoch)
+    return np.concatenate([*of_batch, left_out])
+
+
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 5), st.integers(0, 2**40))
 def test_every_example_comes_once_an_epoch_but_for_what_does_not_fill_a_batch(
     n: int, size: int, epoch: int, seed: int
@@ -73,19 +79,19 @@ def test_what_is_left_out_of_one_epoch_is_another_epoch_s() -> None:
 
 def test_the_order_depends_on_seed_and_epoch_and_on_nothing_else() -> None:
     one = made()
-    orders = [one.order(epoch).tolist() for epoch in (0, 1, 2)]
+    orders = [order(one, epoch).tolist() for epoch in (0, 1, 2)]
     np.random.seed(3)  # the global one, which nothing may look at
     list(one.run(0, 7))
     other = made(views(5), size=7, workers=2)
-    assert [other.order(epoch).tolist() for epoch in (2, 1, 0)] == orders[::-1]
+    assert [order(other, epoch).tolist() for epoch in (2, 1, 0)] == orders[::-1]
     assert len({tuple(order) for order in orders}) == 3
-    assert made(seed=1).order(0).tolist() != orders[0]
+    assert order(made(seed=1), 0).tolist() != orders[0]
 
 
 def test_the_order_of_a_seed_written_out() -> None:
     """Another order is another training: whatever was measured with this one would have to be measured again."""
-    assert made(n=8).order(0).tolist() == [2, 7, 0, 6, 3, 4, 1, 5]
-    assert made(n=8, seed=7).order(3).tolist() == [4, 7, 3, 1, 6, 5, 0, 2]
+    assert order(made(n=8), 0).tolist() == [2, 7, 0, 6, 3, 4, 1, 5]
+    assert order(made(n=8, seed=7), 3).tolist() == [4, 7, 3, 1, 6, 5, 0, 2]
 
 
 def test_only_the_rows_that_are_asked_for_are_trained_on_with_their_own_labels() -> None:
@@ -268,8 +274,7 @@ def alike(n: int, size: int, seed: int = 0, length_n: Array | None = None) -> Ba
 @given(st.integers(1, 300), st.integers(1, 12), st.integers(0, 3))
 def test_batches_of_like_lengths_are_each_example_once_as_well(n: int, size: int, epoch: int) -> None:
     batches = alike(n, size)
-    order = batches.order(epoch)
-    assert sorted(order) == list(range(n))
+    assert sorted(order(batches, epoch)) == list(range(n))
     rows = [batches.rows_of(step) for step in range(epoch * batches.in_epoch, (epoch + 1) * batches.in_epoch)]
     assert {len(index_B) for index_B, _ in rows} == {min(n, size)}
     assert len({int(i) for index_B, _ in rows for i in index_B}) == (n - n % size if n >= size else n)
@@ -288,21 +293,21 @@ def test_little_is_filled_up_in_batches_of_like_lengths() -> None:
 
 def test_what_is_left_out_is_left_out_by_chance_and_not_for_its_length() -> None:
     batches = alike(11, 4)
-    left = Counter(int(i) for epoch in range(100) for i in batches.order(epoch)[8:])
+    left = Counter(int(i) for epoch in range(100) for i in order(batches, epoch)[8:])
     assert set(left) == set(range(11)), "all are left out sometimes, so none is always"
     assert max(left.values()) < 50
 
 
 def test_batches_of_like_lengths_are_mixed_anew_in_each_epoch() -> None:
     batches = alike(128, 4)
-    orders = [batches.order(epoch) for epoch in range(3)]
+    orders = [order(batches, epoch) for epoch in range(3)]
     assert len({tuple(order) for order in orders}) == 3
     longest = [[int(lengths(128)[order[at : at + 4]].max()) for at in range(0, 128, 4)] for order in orders]
     assert all(each != sorted(each) for each in longest), "short ones do not come before long ones"
     together = [{frozenset(order[at : at + 4].tolist()) for at in range(0, 128, 4)} for order in orders]
     assert len(together[0] & together[1]) < 8, "not the same ones together each time"
-    assert alike(128, 4, seed=1).order(0).tolist() != orders[0].tolist()
-    assert alike(128, 4).order(0).tolist() == orders[0].tolist()
+    assert order(alike(128, 4, seed=1), 0).tolist() != orders[0].tolist()
+    assert order(alike(128, 4), 0).tolist() == orders[0].tolist()
 
 
 def test_examples_that_are_all_as_long_come_as_often_as_without_lengths() -> None:
@@ -335,3 +340,43 @@ def test_a_batch_is_as_long_as_its_longest_and_ends_in_zeros(kind: str) -> None:
         assert not row[length:].any()
     x_B, _ = Batches(source, np.arange(12), np.arange(12) % 2, 4, 0).batch(1)
     assert x_B.dtype == torch.int32
+
+
+# -- with as much in each
+
+
+def evenly(length_n: Array, size: int, seed: int = 0) -> Batches:
+    return replace(alike(len(length_n), size, seed, length_n), evenly=True)
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=120), st.integers(1, 12), st.integers(0, 3))
+def test_even_batches_are_each_example_once_and_none_is_empty(sizes: list[int], size: int, epoch: int) -> None:
+    batches = evenly(np.array(sizes), size)
+    of_batch, left_out = batches.of_epoch(epoch)
+    assert len(of_batch) == batches.in_epoch
+    assert all(map(len, of_batch))
+    assert sorted(order(batches, epoch)) == list(range(len(sizes)))
+    assert len(left_out) == (len(sizes) % size if len(sizes) >= size else 0)
+
+
+def test_even_batches_have_about_as_much_in_each() -> None:
+    length_n = lengths(640)
+    sums = {
+        name: np.array([length_n[index_B].sum() for index_B in batches.of_epoch(0)[0]])
+        for name, batches in (("alike", alike(640, 8)), ("evenly", evenly(length_n, 8)))
+    }
+    assert sums["evenly"].max() < 1.4 * sums["evenly"].mean()
+    assert sums["alike"].max() > 1.8 * sums["alike"].mean()
+
+
+def test_batches_that_are_as_even_as_can_be_are_those_of_as_many() -> None:
+    length_n = np.full(64, 7)
+    of_batch, _ = evenly(length_n, 4).of_epoch(0)
+    assert {len(index_B) for index_B in of_batch} == {4}
+
+
+def test_a_giant_has_a_batch_of_its_own_and_the_others_share_the_rest() -> None:
+    length_n = np.array([1] * 11 + [1000])
+    of_batch, _ = evenly(length_n, 4).of_epoch(0)
+    assert [11] in [index_B.tolist() for index_B in of_batch]
+    assert len(of_batch) == 3

@@ -394,6 +394,18 @@ def test_time_that_runs_out_in_the_last_training_gives_the_rung_up_though_it_was
     assert weights_digest(found.backbone.trunk) == found.backbone.weights
 
 
+def test_a_lone_training_that_ships_itself_ends_when_time_is_out_and_says_how_far_it_came(
+    base: Base, last: str, tmp_path: Path
+) -> None:
+    """Half of it is worth more than nothing, and is judged as the whole would be."""
+    once, around = [rung(last, folds=1, starts=("linear",), again=False)], Around(seconds=6)
+    found = climbed(base, tmp_path, once, [YES], around)
+    assert {name: len(rows) for name, rows in around.rows.items()} == {f"0-{last}/fold0-linear-0.003": 6}
+    assert (len(found.steps), found.untried) == (1, ())
+    assert all(each.endswith(", ended after 50% of its steps") for each in found.steps[0].tried.rung.settings)
+    assert_same_climb(climbed(base, tmp_path, once, [YES]), found)
+
+
 # -- going on
 
 

@@ -112,6 +112,8 @@ class Batches:
         device: where batches go.
         move: what becomes of what is true where inputs are varied; None where it stays: see `Aim.move`.
         size_N: how long each of all examples is; batches are of like lengths. None where all are alike.
+        evenly: whether a batch has as much in it as the others, rather than as many: what is written is learned word
+            by word, and a batch of long texts would need the memory of several.
     """
 
     source: Source
@@ -123,31 +125,35 @@ class Batches:
     device: str = "cpu"
     size_N: Index | None = None
     move: Move | None = None
+    evenly: bool = False
 
     @property
     def in_epoch(self) -> int:
         """How many batches an epoch has; what does not fill the last one is left for another epoch."""
         return max(1, len(self.rows) // self.size)
 
-    def order(self, epoch: int) -> Index:
-        """Return the examples in the order of an epoch."""
+    def of_epoch(self, epoch: int) -> tuple[list[Index], Index]:
+        """Return the examples of each batch of an epoch, and those that are left out of it."""
         rng = np.random.default_rng([self.seed, 0x0DE4, epoch])
         order = rng.permutation(self.rows)
-        return order if self.size_N is None else self._alike(order, self.size_N, rng)
-
-    def _alike(self, order: Index, size_N: Index, rng: np.random.Generator) -> Index:
-        """Sort stretches of some batches by size, then mix the batches: little is filled up, much is left to chance."""
-        stretch = _STRETCH * self.size
         full = self.in_epoch * min(self.size, len(order))  # what is left out is left out by chance, not for its size
+        if self.size_N is None:
+            return np.split(order[:full], self.in_epoch), order[full:]
+        stretch = _STRETCH * self.size
         parts = [order[at : min(at + stretch, full)] for at in range(0, full, stretch)]
-        alike = np.concatenate([part[np.argsort(size_N[part], kind="stable")] for part in parts])
-        batches = alike.reshape(self.in_epoch, -1)
-        return np.concatenate([rng.permutation(batches).ravel(), order[full:]])
+        alike = [batch for part in parts for batch in self._alike(part, self.size_N)]
+        return [alike[i] for i in rng.permutation(len(alike))], order[full:]
+
+    def _alike(self, part: Index, size_N: Index) -> list[Index]:
+        """Cut a stretch of some batches, sorted by size: little is filled up and, once mixed, much left to chance."""
+        part = part[np.argsort(size_N[part], kind="stable")]
+        count = max(1, len(part) // self.size)
+        return np.split(part, _even(size_N[part], count) if self.evenly else count)
 
     def rows_of(self, step: int) -> tuple[Index, int]:
         """Return the examples of a batch and their epoch."""
         epoch, place = divmod(step, self.in_epoch)
-        return self.order(epoch)[place * self.size : (place + 1) * self.size], epoch
+        return self.of_epoch(epoch)[0][place], epoch
 
     def batch(self, step: int) -> Batch:
         """Return x_B... and target_B of a batch."""
@@ -174,6 +180,15 @@ class Batches:
                     yield waiting.popleft().result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _even(size_n: Index, count: int) -> Index:
+    """Return where to cut sizes into parts of about the same sum, none of them empty."""
+    part = np.arange(1, count)
+    middle_n = np.cumsum(size_n) - size_n / 2
+    cuts = np.searchsorted(middle_n, size_n.sum() * part / count)
+    cuts = np.maximum.accumulate(np.maximum(cuts, 1) - part) + part  # each after the one before
+    return np.asarray(np.minimum(cuts, len(size_n) - count + part), np.intp)
 
 
 def target_tensor(target_B: NDArray[Any], device: str) -> torch.Tensor:

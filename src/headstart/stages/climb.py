@@ -25,7 +25,7 @@ from headstart.checkpoints import read, write
 from headstart.errors import StoreError, UsageError
 from headstart.heads.head import Head
 from headstart.heads.linear import LinearHead, fresh_head
-from headstart.stages.batches import Batches, Source
+from headstart.stages.batches import Source
 from headstart.stages.ground import Ground
 from headstart.stages.judge import Tried, gain, surprised_less
 from headstart.stages.levels import PAIRS
@@ -203,7 +203,8 @@ def _compared(
     settings = list(_settings(plan, ground.alphas))
     total = sum(_recipe(ground, plan, rate, fit).steps for fit, _ in folds for _, rate, _ in settings)
     with ground.track(f"{plan.name}", total) as advance:
-        watch = ground.watch(folder, left, advance)
+        # Where there is one training, and that ships, it is worth more half done than not at all.
+        watch = ground.watch(folder, left, advance, len(folds) == len(settings) == 1 and not plan.again)
         for number, (fit, held) in enumerate(folds):
             linear = ground.probe.refit(fit)
             on_fold = []
@@ -211,7 +212,7 @@ def _compared(
                 name = f"fold{number}-{start}-{rate:g}"
                 opened.body.load_state_dict(origin)
                 model = model_at(opened.body, _head(start, linear, ground.seed), plan.low, ground.device)
-                batches = _batches(ground, plan, source, fit)
+                batches = ground.batches(source, fit, plan.batch)
                 recipe = _recipe(ground, plan, rate, fit)
                 tried = attempt(
                     model, recipe, batches, held, alphas, ground.aim, folder / name, watch, not plan.again, by_pairs
@@ -220,11 +221,13 @@ def _compared(
                 shares.setdefault(f"{start}-{rate:g}", []).append(tried.share)
             logits.append(np.concatenate(on_fold))
     whole = ground.encoder.backbone.whole is not None
+    took = {name: float(np.mean(each)) for name, each in shares.items()}
     names = [f"{_said(start, whole)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
+             + (f", ended after {done:.0%} of its steps" if (done := took[f"{start}-{rate:g}"]) < 1 else "")
              for start, rate, alphas in settings for a in alphas]  # fmt: skip
     row_R = ground.probe.row_R[: sum(len(held) for _, held in folds)]
     rung = rung_of(_title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R], ground.aim)
-    return rung, {name: float(np.mean(each)) for name, each in shares.items()}
+    return rung, took
 
 
 def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], target_R: Truth, aim: Aim) -> Rung:
@@ -248,13 +251,6 @@ def _said(start: str, whole: bool) -> str:
 
 def _head(start: str, linear: Head, seed: int) -> Head:
     return fresh_head(linear, seed) if start == "fresh" and isinstance(linear, LinearHead) else linear
-
-
-def _batches(ground: Ground, plan: RungPlan, source: Source, rows: Index) -> Batches:
-    size = min(plan.batch, len(rows))
-    return Batches(
-        source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N, ground.aim.move
-    )
 
 
 def _recipe(ground: Ground, plan: RungPlan, rate: float, rows: Index) -> Recipe:
@@ -283,7 +279,7 @@ def _final(
     opened.body.load_state_dict(origin)
     model = model_at(opened.body, _head(start, probe.refit(rows), ground.seed), plan.low, ground.device)
     recipe = _recipe(ground, plan, rate, rows)
-    batches = _batches(ground, plan, source, rows)
+    batches = ground.batches(source, rows, plan.batch)
     by_pairs = start == PAIRS
     first, training = begun(model, recipe, batches, ground.aim, by_pairs)
     done = folder / "final" / "step-99999999.safetensors"

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.aims.aim import Aim, Truth
 from headstart.encoder import Encoder
 from headstart.progress import Advance, Track
+from headstart.stages.batches import Batches, Source
 from headstart.stages.encode import Item
 from headstart.stages.loops import Clock, Log
 from headstart.stages.probe import Probe
@@ -69,12 +70,25 @@ class Ground:
             size_N = np.maximum(size_N, self.aim.lengths(self.target_N))
         return size_N if size_N.any() else None
 
-    def watch(self, folder: Path, left: Callable[[], float], advance: Advance) -> Watch:
-        """Return what goes on around the trainings of a folder; the log knows them by its name and theirs."""
+    def batches(self, source: Source, rows: Index, size: int) -> Batches:
+        """Return the batches of a training on some examples, at most so many in each on average."""
+        aim = self.aim
+        return Batches(
+            source, rows, self.target_N, min(size, len(rows)), self.seed, self.workers, self.device, self.size_N,
+            aim.move, aim.lengths is not None,
+        )  # fmt: skip
+
+    def watch(self, folder: Path, left: Callable[[], float], advance: Advance, ends: bool = False) -> Watch:
+        """Return what goes on around the trainings of a folder; the log knows them by its name and theirs.
+
+        Args:
+            folder: of a rung.
+            left: seconds left for it.
+            advance: moves its progress bar.
+            ends: whether a training that runs out of time ends as it is then.
+        """
 
         def log(name: str, row: Row) -> None:
             self.log(f"{folder.name}/{name}", row)
 
-        # A network that began with random weights is worth more half trained than not at all.
-        new = self.encoder.backbone.untrained
-        return Watch(self.clock, left, log, advance, self.workers, self.device, new)
+        return Watch(self.clock, left, log, advance, self.workers, self.device, ends)

@@ -31,7 +31,7 @@ MARGIN = 1.15
 """Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
 
 
-LONG = ((3, 24), (3, 16), (1, 40), (1, 24), (1, 16), (1, 10), (1, 6), (1, 4), (1, 2))
+LONG = ((3, 24), (3, 16), *((1, epochs) for epochs in (40, 33, 27, 22, 18, 15, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)))
 """Rates and epochs, richest first, of a task that has rates of its own: a translator wants to see its pairs
 often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the held-out loss no longer falls."""
 

@@ -151,10 +151,7 @@ def _trained(
 ) -> tuple[nn.Module, int]:
     """Return the model with its averaged weights, and how many steps were done before time was out."""
     model = random_model(ground, plan.low)
-    size = min(plan.batch, len(rows))
-    batches = Batches(
-        source, rows, ground.target_N, size, ground.seed, ground.workers, ground.device, ground.size_N, ground.aim.move
-    )
+    batches = ground.batches(source, rows, plan.batch)
     _, training = begun(model, Recipe(steps, rate, seed=ground.seed, decay=DECAY), batches, ground.aim)
     done = folder / f"step-{_DONE:08}.safetensors"
     try:
