@@ -25,9 +25,10 @@ from headstart.options import Options, Stopwatch
 from headstart.prepare import Floats, items_of
 from headstart.process import keep_freed
 from headstart.progress import Track, quiet
+from headstart.report.card import model_card
 from headstart.report.mistakes import PASSES, explained
 from headstart.report.story import BEFORE, Story, asked_before
-from headstart.report.telling import model_card, page
+from headstart.report.telling import page
 from headstart.runs import Budget, Run, Tell, open_run, read_plan
 from headstart.stages.curve import counts
 from headstart.stages.encode import Features

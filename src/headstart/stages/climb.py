@@ -7,7 +7,7 @@ on in the middle of a training and ends with the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,6 @@ from headstart.backbones.depths import Depth
 from headstart.checkpoints import read, write
 from headstart.errors import StoreError, UsageError
 from headstart.heads.head import Head
-from headstart.heads.linear import LinearHead, fresh_head
 from headstart.stages.batches import Source
 from headstart.stages.ground import Ground
 from headstart.stages.judge import Tried, gain, surprised_less
@@ -32,10 +31,10 @@ from headstart.stages.levels import PAIRS
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.probe import Rung
+from headstart.stages.settings import candidates, recipe_of, settings, start_head, title
 from headstart.stages.sources import Opened, open_at, source_at
 from headstart.stages.split import Index, Splits
 from headstart.stages.trial import attempt, begun, between, ended, model_at, ran, with_head
-from headstart.stages.tune import Recipe
 from headstart.store import load_json, save_json
 
 
@@ -179,13 +178,6 @@ def rows_of_folds(splits: Splits, folds: int) -> Index:
     return np.concatenate([np.full(len(held), i, np.intp) for i, (_, held) in enumerate(splits.folds[:folds])])
 
 
-def _settings(plan: RungPlan, places: tuple[float, ...]) -> Iterator[tuple[str, float, tuple[float, ...]]]:
-    """Yield (start, rate, places on the way from start to end) of the trainings on a fold."""
-    for start in plan.starts:
-        for rate in plan.rates:
-            yield start, rate, places if start == "linear" else (1.0,)
-
-
 def _compared(
     ground: Ground,
     plan: RungPlan,
@@ -200,20 +192,20 @@ def _compared(
     logits: list[NDArray[np.float64]] = []
     shares: dict[str, list[float]] = {}
     by_pairs = plan.starts == (PAIRS,)
-    settings = list(_settings(plan, ground.alphas))
-    total = sum(_recipe(ground, plan, rate, fit).steps for fit, _ in folds for _, rate, _ in settings)
+    trainings = settings(plan, ground.alphas)
+    total = sum(recipe_of(plan, rate, fit, ground.seed).steps for fit, _ in folds for _, rate, _ in trainings)
     with ground.track(f"{plan.name}", total) as advance:
         # Where there is one training, and that ships, it is worth more half done than not at all.
-        watch = ground.watch(folder, left, advance, len(folds) == len(settings) == 1 and not plan.again)
+        watch = ground.watch(folder, left, advance, len(folds) == len(trainings) == 1 and not plan.again)
         for number, (fit, held) in enumerate(folds):
             linear = ground.probe.refit(fit)
             on_fold = []
-            for start, rate, alphas in settings:
+            for start, rate, alphas in trainings:
                 name = f"fold{number}-{start}-{rate:g}"
                 opened.body.load_state_dict(origin)
-                model = model_at(opened.body, _head(start, linear, ground.seed), plan.low, ground.device)
+                model = model_at(opened.body, start_head(start, linear, ground.seed), plan.low, ground.device)
                 batches = ground.batches(source, fit, plan.batch)
-                recipe = _recipe(ground, plan, rate, fit)
+                recipe = recipe_of(plan, rate, fit, ground.seed)
                 tried = attempt(
                     model, recipe, batches, held, alphas, ground.aim, folder / name, watch, not plan.again, by_pairs
                 )
@@ -222,11 +214,9 @@ def _compared(
             logits.append(np.concatenate(on_fold))
     whole = ground.encoder.backbone.whole is not None
     took = {name: float(np.mean(each)) for name, each in shares.items()}
-    names = [f"{_said(start, whole)}, rate {rate:g}" + (f", {a:.0%} of the way" if a < 1 else "")
-             + (f", ended after {done:.0%} of its steps" if (done := took[f"{start}-{rate:g}"]) < 1 else "")
-             for start, rate, alphas in settings for a in alphas]  # fmt: skip
+    names = candidates(trainings, whole, took)
     row_R = ground.probe.row_R[: sum(len(held) for _, held in folds)]
-    rung = rung_of(_title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R], ground.aim)
+    rung = rung_of(title(plan), names, np.concatenate(logits, axis=1), ground.target_N[row_R], ground.aim)
     return rung, took
 
 
@@ -236,26 +226,6 @@ def rung_of(name: str, settings: Sequence[str], raw_SRK: NDArray[np.float64], ta
     logits_SRK = raw_SRK / np.asarray(temperatures)[:, None, None]
     loss_SR = np.stack([aim.loss_N(l_RK, target_R) for l_RK in logits_SRK])
     return Rung(name, tuple(settings), logits_SRK.astype(np.float32), loss_SR, temperatures, 0.0)
-
-
-def _title(plan: RungPlan) -> str:
-    how = f" by LoRA, rank {plan.lora}" if plan.lora else " by pairs" if plan.starts == (PAIRS,) else ""
-    alone = plan.name.startswith(("everything", "the "))
-    return f"{plan.name}{how}" if alone else f"layers {plan.name}{how}"
-
-
-def _said(start: str, whole: bool) -> str:
-    linear = "from the network as it was" if whole else "from the linear head"
-    return {"linear": linear, "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
-
-
-def _head(start: str, linear: Head, seed: int) -> Head:
-    return fresh_head(linear, seed) if start == "fresh" and isinstance(linear, LinearHead) else linear
-
-
-def _recipe(ground: Ground, plan: RungPlan, rate: float, rows: Index) -> Recipe:
-    steps = plan.epochs * max(1, len(rows) // min(plan.batch, len(rows)))
-    return Recipe(steps, rate, plan.bottom, ground.seed)
 
 
 def _final(
@@ -274,11 +244,11 @@ def _final(
     Where a validation set was given, or time is short, the network that was compared ships: it costs nothing more, and
     is the one that was measured.
     """
-    start, rate, alpha = [(s, r, a) for s, r, alphas in _settings(plan, ground.alphas) for a in alphas][rung.best]
+    start, rate, alpha = [(s, r, a) for s, r, alphas in settings(plan, ground.alphas) for a in alphas][rung.best]
     rows, probe = ground.splits.train, ground.probe
     opened.body.load_state_dict(origin)
-    model = model_at(opened.body, _head(start, probe.refit(rows), ground.seed), plan.low, ground.device)
-    recipe = _recipe(ground, plan, rate, rows)
+    model = model_at(opened.body, start_head(start, probe.refit(rows), ground.seed), plan.low, ground.device)
+    recipe = recipe_of(plan, rate, rows, ground.seed)
     batches = ground.batches(source, rows, plan.batch)
     by_pairs = start == PAIRS
     first, training = begun(model, recipe, batches, ground.aim, by_pairs)
