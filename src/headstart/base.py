@@ -22,9 +22,10 @@ from headstart.runs import Tell
 from headstart.stages.curve import counts
 from headstart.stages.encode import Features, sample
 from headstart.stages.judge import Scores, judge
-from headstart.stages.probe import MANY_ROWS, Probe, closed_form_loss
+from headstart.stages.probe import Probe, closed_form_loss
 from headstart.stages.readout import alike, best_readout
 from headstart.stages.ship import check_out
+from headstart.stages.solvers import MANY_ROWS
 from headstart.stages.split import Index, Splits
 from headstart.tasks.task import Task
 

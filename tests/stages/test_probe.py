@@ -14,6 +14,7 @@ from headstart.data.examples import Part
 from headstart.heads import logistic, neighbours, ridge
 from headstart.heads.linear import log_loss_N
 from headstart.stages import probe as stage
+from headstart.stages import solvers
 from headstart.stages.probe import Probe, Rung, probe
 from headstart.stages.split import Index, Splits, split
 
@@ -71,7 +72,7 @@ def assert_same_head(a: Probe, b: Probe) -> None:
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to fit the linear head, on the same small data."""
     if request.param == "ridge":
-        monkeypatch.setattr(stage, "CLOSED_FORM_ROWS", 0)
+        monkeypatch.setattr(solvers, "CLOSED_FORM_ROWS", 0)
     return str(request.param)
 
 
@@ -151,8 +152,8 @@ def test_the_linear_candidates_are_the_grid_in_its_order_each_fitted_on_its_fold
 def test_the_ridge_candidates_are_the_grid_in_its_order_each_fitted_on_its_fold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stage, "CLOSED_FORM_ROWS", 0)
-    monkeypatch.setattr(stage, "_BLOCK", 7)
+    monkeypatch.setattr(solvers, "CLOSED_FORM_ROWS", 0)
+    monkeypatch.setattr(solvers, "_BLOCK", 7)
     x, y = clusters(60, 8, 3, spread=4)
     splits = crossed(y)
     found = probed(x, y, splits)
@@ -167,7 +168,7 @@ def test_the_ridge_candidates_are_the_grid_in_its_order_each_fitted_on_its_fold(
 
 def test_ridge_folds_leave_out_no_more_than_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """A class of one example is in every fitted part, and in no held one."""
-    monkeypatch.setattr(stage, "CLOSED_FORM_ROWS", 0)
+    monkeypatch.setattr(solvers, "CLOSED_FORM_ROWS", 0)
     x, y = clusters(40, 4, 2)
     y[7] = 2
     splits = crossed(y)
@@ -259,7 +260,7 @@ def test_the_head_is_a_refit_of_the_chosen_setting_on_all_training_examples() ->
 
 
 def test_the_closed_form_head_is_a_refit_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "CLOSED_FORM_ROWS", 0)
+    monkeypatch.setattr(solvers, "CLOSED_FORM_ROWS", 0)
     x, y = clusters(80, 8, 3, spread=4)
     splits = given_parts(y, 40, 20)
     found = probed(x, y, splits)
@@ -385,7 +386,7 @@ def test_rows_behind_those_that_are_compared_have_no_say() -> None:
 
 @pytest.mark.parametrize(("more", "name"), [(0, "L2 logistic"), (1, "closed-form ridge")])
 def test_many_rows_take_the_closed_form(more: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "CLOSED_FORM_ROWS", 4000)
+    monkeypatch.setattr(solvers, "CLOSED_FORM_ROWS", 4000)
     n = 4000 + more
     x, y = clusters(n + 300, 4, 2, spread=1.5)
     found = probed(x, y, given_parts(y, n, 0), classes=2)
@@ -396,12 +397,12 @@ def test_many_rows_take_the_closed_form(more: int, name: str, monkeypatch: pytes
 def test_on_many_rows_fewer_values_of_c_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = clusters(60, 4, 3)
     assert probed(x, y, crossed(y)).rungs[-1].settings == tuple(f"C={c:g}" for c in logistic.GRID)
-    monkeypatch.setattr(stage, "MANY_ROWS", 59)
+    monkeypatch.setattr(solvers, "MANY_ROWS", 59)
     assert probed(x, y, crossed(y)).rungs[-1].settings == tuple(f"C={c:g}" for c in logistic.FEW)
 
 
 def test_much_work_takes_the_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "CLOSED_FORM_WORK", 0)
+    monkeypatch.setattr(solvers, "CLOSED_FORM_WORK", 0)
     x, y = clusters(60, 4, 3)
     assert probed(x, y, crossed(y)).solver.startswith("closed-form ridge")
 
@@ -413,7 +414,7 @@ def test_on_clear_classes_the_closed_form_is_as_accurate_as_logistic_regression(
     splits = given_parts(y, 300, 0)
     accuracy = []
     for rows in (10_000, 0):
-        monkeypatch.setattr(stage, "CLOSED_FORM_ROWS", rows)
+        monkeypatch.setattr(solvers, "CLOSED_FORM_ROWS", rows)
         found = probed(x, y, splits)
         accuracy.append((found.head.logits(x[300:]).argmax(1) == y[300:]).mean())
     assert min(accuracy) > 0.9

@@ -6,32 +6,22 @@ fitted on. What later stages need to judge the choices, the held-out logits of e
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from headstart.aims.aim import Aim, Truth
-from headstart.heads import logistic, neighbours, ridge
+from headstart.heads import neighbours
 from headstart.heads.linear import LinearHead
+from headstart.stages.solvers import Candidates, Problem, blocks, by_logistic, by_ridge, large, over_folds
 from headstart.stages.split import Index, Splits
 
 Logits = NDArray[np.float64]
 Clock = Callable[[], float]
 
-CLOSED_FORM_ROWS = 20_000
-MANY_ROWS = 4000
-"""Above so many rows fewer values of C are tried: each takes seconds, and the smallest are never best there."""
-CLOSED_FORM_WORK = 2e12
-"""Above so many rows, or multiply-adds for the whole grid (about 20 s on two cores), the head is closed-form."""
-_STEPS = 100  # L-BFGS evaluations that a grid typically takes
-_BLOCK = 512
 NEIGHBOURS_KNOWN = 4096
 """At most so many training examples are looked through for neighbours."""
 
@@ -101,18 +91,6 @@ class Probe:
     refit: Callable[[Index], Any]
 
 
-@dataclass(frozen=True)
-class _Problem:
-    features_ND: NDArray[np.float32]
-    target_N: Truth
-    aim: Aim
-    splits: Splits
-
-    @property
-    def row_R(self) -> Index:
-        return np.concatenate([held for _, held in self.splits.folds])
-
-
 def probe(
     features_ND: NDArray[np.float32],
     target_N: Truth,
@@ -136,12 +114,12 @@ def probe(
     Returns:
         The rungs and the chosen head. Deterministic.
     """
-    problem = _Problem(features_ND, target_N, aim, splits)
+    problem = Problem(features_ND, target_N, aim, splits)
     rungs = [_rung(problem, aim.scoring.naive, ("training targets alone",), _guess, clock)]
     advance(1)
     rungs.append(_rung(problem, "nearest neighbours", [f"k={k}" for k in neighbours.GRID], _near, clock))
     advance(1)
-    solver = _ridge(problem) if _large(problem, CLOSED_FORM_WORK if work is None else work) else _logistic(problem)
+    solver = by_ridge(problem) if large(problem, work) else by_logistic(problem)
     last = _rung(problem, "linear head", solver.settings, solver.candidates, clock, solver.gives_logits)
 
     def refit(rows: Index) -> LinearHead:
@@ -152,11 +130,8 @@ def probe(
     return Probe((*rungs, last), problem.row_R, head, solver.name, refit)
 
 
-Candidates = Callable[[_Problem], NDArray[np.float64]]
-
-
 def _rung(
-    problem: _Problem,
+    problem: Problem,
     name: str,
     settings: Sequence[str],
     candidates: Candidates,
@@ -180,132 +155,27 @@ def _rung(
     return Rung(name, tuple(settings), kept, loss_SR, tuple(temperatures), clock() - start)
 
 
-def _guess(problem: _Problem) -> NDArray[np.float64]:
+def _guess(problem: Problem) -> NDArray[np.float64]:
     rows = []
     for fit, held in problem.splits.folds:
         rows.append(np.broadcast_to(problem.aim.guess(problem.target_N[fit]), (len(held), len(problem.aim.outputs))))
     return np.concatenate(rows)[None]
 
 
-def _near(problem: _Problem) -> NDArray[np.float64]:
+def _near(problem: Problem) -> NDArray[np.float64]:
     x, y = problem.features_ND, problem.target_N
 
     def one(fit: Index, held: Index) -> NDArray[np.float64]:
         known = fit[:: -(-len(fit) // NEIGHBOURS_KNOWN)]  # evenly spread: the yardstick need not hold them all twice
-        votes = [problem.aim.near(x[rows], x[known], y[known]) for rows in _blocks(held)]
+        votes = [problem.aim.near(x[rows], x[known], y[known]) for rows in blocks(held)]
         return np.stack([np.concatenate(each) for each in zip(*votes, strict=True)])
 
-    return _over_folds(problem, one)
-
-
-def _over_folds(problem: _Problem, one: Callable[[Index, Index], NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Run (fit, held) -> logits_SHK over the folds, one on each core, and join the held rows.
-
-    Each fold computes on one thread, which is faster than folds one after another on all of them, gives the same
-    bits on any number of cores, and does not stall when the machine is busy: with both cores taken by others the
-    linear head took 15 s by BLAS's own threads, and 0.3 s so.
-    """
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(lambda fold: one(*fold), problem.splits.folds)), axis=1)
-
-
-@dataclass(frozen=True)
-class _Solver:
-    """A way to fit the linear head: its candidates on the folds, and one of them on any examples."""
-
-    name: str
-    settings: tuple[str, ...]
-    candidates: Candidates
-    fit: Callable[[int, Index], LinearHead]
-    gives_logits: bool
-
-
-def _large(problem: _Problem, most: float) -> bool:
-    if problem.aim.fit is None:
-        return True
-    n, d = len(problem.splits.train), problem.features_ND.shape[1]
-    work = 4.0 * n * min(n, d) * len(problem.aim.outputs) * len(_grid(problem)) * _STEPS * len(problem.splits.folds)
-    return n > CLOSED_FORM_ROWS or work > most
-
-
-def _grid(problem: _Problem) -> tuple[float, ...]:
-    return logistic.GRID if len(problem.splits.train) <= MANY_ROWS else logistic.FEW
+    return over_folds(problem, one)
 
 
 def closed_form_loss(features_ND: NDArray[np.float32], target_N: Truth, aim: Aim, splits: Splits) -> float:
     """Return the least held-out log loss of a closed-form head: a fast stand-in for the linear head's."""
-    problem = _Problem(features_ND, target_N, aim, splits)
-    solver = _ridge(problem)
+    problem = Problem(features_ND, target_N, aim, splits)
+    solver = by_ridge(problem)
     rung = _rung(problem, "", solver.settings, solver.candidates, lambda: 0.0, solver.gives_logits)
     return float(rung.loss_SR.mean(1).min())
-
-
-def _logistic(problem: _Problem) -> _Solver:
-    settings = tuple(f"C={c:g}" for c in _grid(problem))
-    fit = partial(_logistic_head, problem)
-    return _Solver(problem.aim.solver, settings, _logistic_folds, fit, gives_logits=True)
-
-
-def _ridge(problem: _Problem) -> _Solver:
-    settings = tuple(f"penalty={p:g}" for p in ridge.GRID)
-    fit = partial(_ridge_head, problem)
-    return _Solver("closed-form ridge regression", settings, _ridge_folds, fit, gives_logits=problem.aim.fit is None)
-
-
-def _logistic_folds(problem: _Problem) -> NDArray[np.float64]:
-    x, y, solve = problem.features_ND, problem.target_N, problem.aim.fit
-    assert solve is not None
-
-    def one(fit: Index, held: Index) -> NDArray[np.float64]:
-        heads = solve(x[fit], y[fit], _grid(problem), 1e-4)
-        return np.stack([h.logits(x[held]) for h in heads])
-
-    return _over_folds(problem, one)
-
-
-def _logistic_head(problem: _Problem, setting: int, rows: Index) -> LinearHead:
-    grid = _grid(problem)[setting : setting + 1]
-    assert problem.aim.fit is not None
-    with threadpool_limits(1, user_api="blas"):  # the same bits on any number of cores
-        return problem.aim.fit(problem.features_ND[rows], problem.target_N[rows], grid, 1e-5)[0]
-
-
-def _blocks(rows: Index) -> Iterator[Index]:
-    """Yield rows a few hundred at a time, so that memory does not grow with their number."""
-    for start in range(0, len(rows), _BLOCK):
-        yield rows[start : start + _BLOCK]
-
-
-def _ridge_sums(problem: _Problem, rows: Index) -> ridge.Sums:
-    aim = problem.aim
-    pairs = ((problem.features_ND[at], aim.spread(problem.target_N[at])) for at in _blocks(rows))
-    return ridge.accumulate(pairs, problem.features_ND.shape[1], len(aim.outputs))
-
-
-def _ridge_folds(problem: _Problem) -> NDArray[np.float64]:
-    train = problem.splits.train
-    total = None if _wide(problem, train) else _ridge_sums(problem, train)
-
-    def one(fit: Index, held: Index) -> NDArray[np.float64]:
-        if total is not None and len(fit) + len(held) == len(train):
-            heads = ridge.fit_ridge(total - _ridge_sums(problem, held))
-        else:
-            heads = _ridge_heads(problem, fit, ridge.GRID)
-        blocks = [[h.logits(problem.features_ND[at]) for h in heads] for at in _blocks(held)]
-        return np.stack([np.concatenate(each) for each in zip(*blocks, strict=True)])
-
-    return _over_folds(problem, one)
-
-
-def _ridge_heads(problem: _Problem, rows: Index, grid: Sequence[float]) -> tuple[LinearHead, ...]:
-    if _wide(problem, rows):
-        return ridge.fit_rows(problem.features_ND[rows], problem.aim.spread(problem.target_N[rows]), grid)
-    return ridge.fit_ridge(_ridge_sums(problem, rows), grid)
-
-
-def _wide(problem: _Problem, rows: Index) -> bool:
-    return len(rows) < problem.features_ND.shape[1]
-
-
-def _ridge_head(problem: _Problem, setting: int, rows: Index) -> LinearHead:
-    return _ridge_heads(problem, rows, ridge.GRID[setting : setting + 1])[0]
