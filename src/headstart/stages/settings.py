@@ -56,5 +56,7 @@ def candidates(trainings: Sequence[Setting], whole: bool, shares: Mapping[str, f
 
 
 def _said(start: str, whole: bool) -> str:
-    linear = "from the network as it was" if whole else "from the linear head"
-    return {"linear": linear, "fresh": "from a fresh head", PAIRS: "by pairs (SetFit)"}[start]
+    linear, fresh = "from the linear head", "from a fresh head"
+    if whole:
+        linear, fresh = "from the network as it was", "from random weights"
+    return {"linear": linear, "fresh": fresh, PAIRS: "by pairs (SetFit)"}[start]
