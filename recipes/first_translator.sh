@@ -10,10 +10,9 @@
 # Hardware   Two CPU cores: 31 to 33 min in bf16 (AVX-512, `35m`), 62 min in fp32 (AVX2, `1h`, other work beside it).
 # Result     test_2016_flickr, 4 beams: BLEU 55.7 to 56.9 over three seeds, chrF2++ 71.5 to 72.4;
 #            nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0. In brackets 95% intervals over the captions:
-#            seed 0, 1h, fp32   BLEU 56.7 (55.1 to 58.6)   chrF2++ 72.2 (71.1 to 73.4)   8 of 9 planned epochs, batches
-#                                                                                        of 64 pairs each
-#            seed 1, 35m, bf16  BLEU 56.9 (55.1 to 58.5)   chrF2++ 72.4 (71.1 to 73.5)   7 of 8 planned epochs
-#            seed 2, 35m, bf16  BLEU 55.7 (53.8 to 57.5)   chrF2++ 71.5 (70.3 to 72.7)   all planned epochs
+#            seed 0, 1h, fp32   BLEU 56.7 (55.1 to 58.6)   chrF2++ 72.2 (71.1 to 73.4)   8 of 9 epochs, 64 pairs in each batch
+#            seed 1, 35m, bf16  BLEU 56.9 (55.1 to 58.5)   chrF2++ 72.4 (71.1 to 73.5)   7 of 8 epochs, then time was out
+#            seed 2, 35m, bf16  BLEU 55.7 (53.8 to 57.5)   chrF2++ 71.5 (70.3 to 72.7)   7 epochs
 set -e
 data=${1:?a folder of train.en.gz, train.fr.gz, val.en.gz, val.fr.gz, test_2016_flickr.en.gz, test_2016_flickr.fr.gz}
 headstart fit "$data" --backbone new:marian-small --budget "${2:-1h}" --seed "${3:-0}" --out "${4:-first-translator}"
