@@ -181,7 +181,7 @@ class Place:
         timm_folder(root / "network", pretrained_cfg_overlay={"input_size": (3, SIDE, SIDE)})
 
     def run(self, start: Start, name: str, *words: str) -> Any:
-        return start(fit, self.root, name, ["--budget", "1h", *words])
+        return start(fit, self.root, name, ["--budget", "1h", "--precision", "fp32", *words])
 
     def tuned(self, start: Start, name: str, workers: int, plan: str = "plan.json") -> Any:
         further = ("--labels-per-class", "5") if plan == "plan.json" else ()

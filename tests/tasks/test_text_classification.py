@@ -44,7 +44,9 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
     data, network = tiny_text.table(root / "data", each=30), tiny_text.encoder_folder(root / "network")
     with data.open("a", encoding="utf-8") as file:
         file.write(f'"{LONG}",sea\n')
-    return Options(str(data), str(root / "model"), backbone=str(network), cache=str(root / "cache"), budget=0)
+    return Options(  # in float32 wherever it runs: what is compared is weights and readout, not how bfloat16 rounds
+        str(data), str(root / "model"), backbone=str(network), precision="fp32", cache=str(root / "cache"), budget=0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
         if family not in made:
             root = tmp_path_factory.mktemp(family)
             data, network = tiny_text.table(root / "data"), tiny_text.encoder_folder(root / "network", family)
-            options = Options(str(data), str(root / "out"), backbone=str(network), cache=str(root / "cache"))
+            cache = str(root / "cache")
+            options = Options(str(data), str(root / "out"), backbone=str(network), precision="fp32", cache=cache)
             made[family] = begin(options, quiet, Stopwatch(lambda: 0.0, 0.0))
         return made[family]
 

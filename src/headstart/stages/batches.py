@@ -132,13 +132,13 @@ class Batches:
         """How many batches an epoch has; what does not fill the last one is left for another epoch."""
         return max(1, len(self.rows) // self.size)
 
-    def of_epoch(self, epoch: int) -> tuple[list[Index], Index]:
-        """Return the examples of each batch of an epoch, and those that are left out of it."""
+    def of_epoch(self, epoch: int) -> tuple[list[Index] | Index, Index]:
+        """Return the examples of each batch of an epoch, a row each where all are as large, and what is left out."""
         rng = np.random.default_rng([self.seed, 0x0DE4, epoch])
         order = rng.permutation(self.rows)
         full = self.in_epoch * min(self.size, len(order))  # what is left out is left out by chance, not for its size
         if self.size_N is None:
-            return np.split(order[:full], self.in_epoch), order[full:]
+            return order[:full].reshape(self.in_epoch, -1), order[full:]
         stretch = _STRETCH * self.size
         parts = [order[at : min(at + stretch, full)] for at in range(0, full, stretch)]
         alike = [batch for part in parts for batch in self._alike(part, self.size_N)]
