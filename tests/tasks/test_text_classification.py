@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,15 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
     data, network = tiny_text.table(root / "data", each=30), tiny_text.encoder_folder(root / "network")
     with data.open("a", encoding="utf-8") as file:
         file.write(f'"{LONG}",sea\n')
-    return Options(  # in float32 wherever it runs: what is compared is weights and readout, not how bfloat16 rounds
-        str(data), str(root / "model"), backbone=str(network), precision="fp32", cache=str(root / "cache"), budget=0
-    )
+    return Options(str(data), str(root / "model"), backbone=str(network), cache=str(root / "cache"), budget=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def float32() -> Iterator[None]:
+    """What is compared is weights, readout and storage, on every processor, not how some round to bfloat16."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headstart.backbones.engine.native_bf16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +185,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
         if family not in made:
             root = tmp_path_factory.mktemp(family)
             data, network = tiny_text.table(root / "data"), tiny_text.encoder_folder(root / "network", family)
-            cache = str(root / "cache")
-            options = Options(str(data), str(root / "out"), backbone=str(network), precision="fp32", cache=cache)
+            options = Options(str(data), str(root / "out"), backbone=str(network), cache=str(root / "cache"))
             made[family] = begin(options, quiet, Stopwatch(lambda: 0.0, 0.0))
         return made[family]
 
