@@ -85,7 +85,7 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     if new:
         rung = new_plan(measured[-1], len(train) - ground.splits.given_valid, budget.left(reserve))
         return Plan(budget.seconds, (rung,), (), None, "the network began with random weights itself")
-    own = (ground.aim.costly, ground.encoder.task.rates)
+    own = (ground.aim.costly, ground.encoder.task.rates(ground.encoder.backbone))
     count = len(train) - (ground.splits.given_valid if ground.aim.costly else 0)
     made = plan(measured, count, folds, for_rungs(), budget.seconds, why, views, again, by_pairs, longer, *own)
     if made.rungs or not scratch:

@@ -44,8 +44,8 @@ def plan(
 ) -> Plan:
     """Choose what each rung does.
 
-    Of few examples the shallow rungs come first: they have less to learn, and are cheap. Of many, all the time goes to
-    the deepest rung that fits in.
+    Of few examples the shallow rungs come first: they have less to learn, and are cheap. Of many, and of networks that
+    want to see theirs often, all the time goes to the deepest rung that fits in.
 
     Args:
         speeds: of the depths, shallowest first.
@@ -68,7 +68,7 @@ def plan(
         ]
         for speed in speeds
     ]
-    if examples >= MANY and (deep := _deepest(speeds, ways, left)):
+    if (examples >= MANY or rates) and (deep := _deepest(speeds, ways, left, len(rates))):
         rung, why = deep
         return Plan(budget, (rung,), tuple((s.name, why) for s in speeds if s.name != rung.name))
     first = [each for each in pairs_plans(speeds[-1], examples, folds, again) if each.seconds <= left * CAPS[1]]
@@ -93,11 +93,18 @@ def plan(
     return Plan(budget, (*before, *chosen.values()), tuple(untried))
 
 
-def _deepest(speeds: Sequence[Speed], ways: Sequence[Sequence[RungPlan]], left: float) -> tuple[RungPlan, str] | None:
-    """Return the deepest rung that fits in, and why it is the only one; None where none fits."""
+def _deepest(
+    speeds: Sequence[Speed], ways: Sequence[Sequence[RungPlan]], left: float, own: int
+) -> tuple[RungPlan, str] | None:
+    """Return the deepest rung that fits in, and why it is the only one; None where none fits.
+
+    Args:
+        own: how many rates of its own the task has: it has them because its networks are trained long.
+    """
+    why = "such a network wants to see its examples often" if own else f"with {MANY} examples or more"
     for speed, tries in zip(reversed(speeds), reversed(ways), strict=True):
         if fitting := [each for each in tries if each.seconds <= left]:
-            return fitting[0], f"with {MANY} examples or more, the time is better spent on {speed.name}, which fits in"
+            return fitting[0], f"{why}, the time is better spent on {speed.name}, which fits in"
     return None
 
 

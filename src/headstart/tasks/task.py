@@ -49,6 +49,11 @@ class Prober(Protocol):
     ) -> Probe: ...
 
 
+def usual(backbone: Backbone) -> tuple[float, ...]:
+    """Return no rates of its own: those of `stages.levels` are tried."""
+    return ()
+
+
 def on_features(backbone: Backbone, seed: int) -> Prober:
     """Return the rungs that need nothing but features."""
     return probe
@@ -93,8 +98,8 @@ class Task:
         joins: whether a backbone's features can be joined with another's, by a name with a plus.
         probe: (backbone, seed) -> the first rungs, as `stages.probe` has them.
         longer: how many times as many epochs as a linear head takes are worth while.
-        rates: learning rates that its networks want, where these are others than usual; the first where there is time
-            for one.
+        rates: a backbone -> learning rates that it wants, where these are others than usual; the first where there is
+            time for one.
         load: a backbone -> the function that makes its inputs.
         size: how long an example is to a network, in any unit; 0 where all are alike.
         batch: how many inputs of one shape an engine on a CPU takes at a time.
@@ -138,6 +143,6 @@ class Task:
     joins: Callable[[Backbone], bool] = alone
     probe: Callable[[Backbone, int], Prober] = on_features
     longer: int = 1
-    rates: tuple[float, ...] = ()
+    rates: Callable[[Backbone], tuple[float, ...]] = usual
     remark: Callable[[Backbone, bytes], Iterable[tuple[str, str]]] | None = None
     pairs: bool = False

@@ -17,8 +17,14 @@ from headstart.data.texts import inspect_text
 from headstart.tasks.task import Augment, Load, Prober, Task
 from headstart.tasks.text_classification import TEXT_CLASSIFICATION
 
-RATES = (5e-4, 2e-4, 1e-3)
-"""Small translators want more than encoders do: 1e-4 leaves most of a new domain unlearned (see dev/LOG.md)."""
+RATES, WIDTH = (5e-4, 2e-4, 1e-3), 256
+"""Of a translator so wide. Small ones want more than encoders do: 1e-4 leaves most of a new domain unlearned (see
+dev/LOG.md)."""
+
+
+def _rates(backbone: Backbone) -> tuple[float, ...]:
+    """Return learning rates: one over the width, as Adam's steps add up over it (Yang et al. 2022, 2203.03466)."""
+    return tuple(rate * WIDTH / max(WIDTH, backbone.dim) for rate in RATES)
 
 
 def _load(backbone: Backbone) -> Load:
@@ -75,5 +81,5 @@ TRANSLATION = Task(
     sample='"A new text."',
     endings=(".txt",),
     remark=_remarks,
-    rates=RATES,
+    rates=_rates,
 )
