@@ -24,6 +24,7 @@ from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predi
 from headstart.stages.sources import inputs
 from headstart.stages.speed import Learned, precisions, speeds, step_seconds
 from headstart.stages.split import Index
+from headstart.stages.text_probe import brevity
 
 SAMPLE = 8
 SCRATCH_AGAIN = 1.3
@@ -74,7 +75,7 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     size, left = _measured_on(ground), for_rungs()
     found = speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock)
     writes = ground.encoder.backbone.whole and not new
-    once = ground.probe.rungs[-1].judging if writes else 0.0
+    once = ground.probe.rungs[-1].judging * brevity(ground.probe, ground.target_N) if writes else 0.0
     looking = 0.0 if ground.aim.watched else once  # else a loss is watched, which is quick
     measured = [replace(each, judging=len(ground.alphas) * once, looking=looking) for each in found]
     why = ", half of what is left: the other half is for training from scratch" if scratch else ""

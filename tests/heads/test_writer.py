@@ -14,7 +14,7 @@ from headstart.backbones.from_seq2seq import between, open_translator, sentences
 from headstart.backbones.seq2seq import CROSS, DECODER, depths
 from headstart.codes import codes_of, texts_of
 from headstart.heads.texts import Asking, TextHead
-from headstart.heads.writer import Writer, written
+from headstart.heads.writer import Writer, like_lengths, written
 from headstart.ragged import pile
 
 SOURCES = ["dog sees cat", "old man likes big red house", "boy hears car"]
@@ -94,6 +94,16 @@ def test_what_is_written_is_what_generate_gives_each_text_alone(backbone: Backbo
             early_stopping=beams > 1, max_new_tokens=min(fed.length, 2 * longest + 20), **fed.forced,
         )  # fmt: skip
         assert fed.texts(made.numpy()) == [mine]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "counts"),
+    [([], []), ([5], [1]), ([1, 8, 9], [2, 1]), ([40, 47, 59, 60], [3, 1]), ([7] * 10, [4, 4, 2])],
+    ids=["none", "one", "eight apart", "half of the shortest apart", "too many"],
+)
+def test_texts_of_like_lengths_are_written_together(lengths: list[int], counts: list[int]) -> None:
+    assert [len(lengths[at]) for at in like_lengths(lengths, 4)] == counts
+    assert [each for at in like_lengths(lengths, 4) for each in lengths[at]] == lengths
 
 
 def test_a_writer_gives_code_points_of_what_it_writes_greedily(backbone: Backbone) -> None:

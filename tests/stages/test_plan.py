@@ -380,6 +380,20 @@ def test_of_many_examples_all_the_time_goes_to_the_deepest_rung_that_fits() -> N
     assert planned(0.5, examples=MANY).rungs == ()
 
 
+def test_a_task_with_rates_of_its_own_goes_straight_to_the_deepest_rung_of_few_examples_too() -> None:
+    def straight(left: float) -> Plan:
+        return plan(SPEEDS, 400, 1, left, left, rates=(5e-4, 2e-4, 1e-3))
+
+    made = straight(1e9)
+    assert [(rung.name, rung.rates) for rung in made.rungs] == [("everything", (5e-4, 2e-4, 1e-3))]
+    assert [name for name, _ in made.untried] == ["after layer3", "after layer2"]
+    assert all("see its examples often" in why for _, why in made.untried)
+    once = MARGIN * 400 * (2 * WHOLE.below + WHOLE.step)
+    assert [rung.name for rung in straight(1.1 * once).rungs] == ["everything"]
+    assert [rung.name for rung in straight(0.9 * once).rungs] == ["after layer2"], "an epoch of everything does not fit"
+    assert straight(0.5).rungs == ()
+
+
 def test_what_ships_as_it_was_compared_is_not_counted_twice() -> None:
     once, twice = (plan((LAST,), MANY, 1, 1e9, 1e9, again=again).rungs[0] for again in (False, True))
     assert (once.again, twice.again) == (False, True)

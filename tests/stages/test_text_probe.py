@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,13 @@ def probed(texts: list[str]) -> Probe:
     said_1RK = codes_of(texts, WIDTH)[None].astype(np.float32)
     rung = Rung(AS_IT_IS, ("zero-shot",), said_1RK, np.zeros((1, len(texts))), (1.0,), 1.0)
     return Probe((rung,), np.array([2, 0]), None, "", lambda rows: None)
+
+
+def test_what_was_not_written_by_a_network_as_it_was_says_nothing_of_lengths() -> None:
+    """A detector's numbers are no texts."""
+    found = probed(["a" * 20, "b" * 20])
+    other = replace(found, rungs=(replace(found.rungs[0], name="linear head"),))
+    assert brevity(other, codes_of(["x" * 12, "", "x" * 8], WIDTH)) == 1.0
 
 
 @pytest.mark.parametrize(

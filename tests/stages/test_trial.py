@@ -318,6 +318,22 @@ def test_many_examples_are_taken_in_their_order() -> None:
     np.testing.assert_allclose(found, logits_with(model, {}, rows), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [np.arange(EXAMPLES), np.array([5]), np.array([9, 2, 2, 7])], ids=str)
+def test_examples_of_like_sizes_are_judged_together_and_come_back_in_their_order(rows: Index) -> None:
+    seen: list[int] = []
+    source, size_N = Given(examples(), noise=9.0), np.random.default_rng(1).integers(1, 99, EXAMPLES)
+    kept = source.clean
+
+    def noted(index_B: Index) -> Any:
+        seen.extend(int(i) for i in index_B)
+        return kept(index_B)
+
+    source.clean = noted  # type: ignore[method-assign]
+    found = logits_of(top(), source, rows, "cpu", size_N)
+    np.testing.assert_allclose(found, logits_with(top(), {}, rows), rtol=1e-5, atol=1e-6)
+    assert [int(size_N[i]) for i in seen] == sorted(int(s) for s in size_N[rows])
+
+
 def test_logits_that_are_not_finite_say_nothing() -> None:
     x_N = examples()
     x_N[3], x_N[7, 0] = np.inf, np.nan

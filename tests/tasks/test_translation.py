@@ -29,7 +29,7 @@ from headstart.stages.plan import Plan
 from headstart.store import save_json
 from headstart.tasks import task_for
 from headstart.tasks.contract import check_task
-from headstart.tasks.translation import TRANSLATION
+from headstart.tasks.translation import RATES, TRANSLATION
 
 RUNGS = (CROSS, DECODER, "everything")
 
@@ -71,6 +71,12 @@ def options(data: Path, out: Path, backbone: Path | str, plan: Path | str = "") 
 
 def test_translation_keeps_the_contract(taught: Path, tmp_path: Path) -> None:
     check_task(TRANSLATION, tiny_pairs.table(tmp_path / "data", 60), tmp_path / "work", str(taught))
+
+
+@pytest.mark.parametrize(("width", "share"), [(128, 1.0), (256, 1.0), (512, 0.5), (1024, 0.25)])
+def test_wider_translators_are_trained_at_lower_rates(taught: Path, width: int, share: float) -> None:
+    wide = replace(TRANSLATION.backbone(str(taught)), dim=width)
+    assert TRANSLATION.rates(wide) == pytest.approx([share * rate for rate in RATES])
 
 
 def test_pairs_of_sentences_in_two_languages_are_translated() -> None:

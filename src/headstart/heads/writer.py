@@ -18,8 +18,9 @@ from headstart.codes import WIDTH, codes_of, texts_of
 from headstart.heads.texts import Asking, TextHead
 
 IGNORED = -100
-LIKE = 8
-"""Texts go together whose lengths differ by less: 200 long ones took 70 calls of a network where each had its own."""
+LIKE, LIKE_SHARE = 8, 0.5
+"""Texts go together whose lengths differ by less tokens, or by less of the shortest: 200 medical ones took 14.8 s where
+they could differ by 8 tokens alone, 8.4 s so (greedily; along four beams 42 s and 33 s)."""
 
 
 class Writer(nn.Module):
@@ -106,7 +107,7 @@ def written(network: Any, sentences: Any, tokens_NL2: NDArray[Any], asking: Aski
     texts = [""] * len(parts)
     place = next(network.parameters()).device
     with torch.inference_mode():
-        for at in _batches([len(parts[i][1]) for i in order], asking.batch):
+        for at in like_lengths([len(parts[i][1]) for i in order], asking.batch):
             inputs = _filled([parts[i][1] for i in order[at]], network.config.pad_token_id, place)
             ids_BT = search(network, inputs, sentences, asking.beams, asking.penalty)
             for i, text in zip(order[at], sentences.texts(ids_BT.cpu().numpy()), strict=True):
@@ -132,11 +133,12 @@ def _filled(ids: Sequence[NDArray[np.int64]], pad: int, place: torch.device) -> 
     return {"input_ids": torch.from_numpy(ids_BL).to(place), "attention_mask": torch.from_numpy(mask_BL).to(place)}
 
 
-def _batches(lengths: Sequence[int], size: int) -> list[slice]:
-    """Return slices of sorted lengths, each of lengths that differ by less than `LIKE` and of `size` at most."""
+def like_lengths(lengths: Sequence[int], size: int) -> list[slice]:
+    """Return slices of sorted lengths, each of like ones (see `LIKE`) and of `size` at most."""
     out, start = [], 0
     for i in range(1, len(lengths) + 1):
-        if i == len(lengths) or lengths[i] - lengths[start] >= LIKE or i - start == size:
+        apart = max(LIKE, LIKE_SHARE * lengths[start])
+        if i == len(lengths) or lengths[i] - lengths[start] >= apart or i - start == size:
             out.append(slice(start, i))
             start = i
     return out

@@ -119,7 +119,7 @@ def from_scratch(
 def _said(ground: Ground, model: Any, source: Source, judged: Index) -> NDArray[np.float64]:
     """Return what a model says of judged examples, asked as the one that ships is."""
     if not ground.encoder.backbone.whole:
-        return logits_of(model, source, judged, ground.device)
+        return logits_of(model, source, judged, ground.device, ground.size_N)
     model.eval()
     said_NK: NDArray[np.float64] = model.head().logits(source.clean(judged))
     return said_NK
@@ -134,7 +134,7 @@ def _rate(
     losses = []
     for rate in plan.rates:
         model, _ = _trained(ground, source, plan, rate, plan.trial, inner, folder / f"trial-{rate:g}", left)
-        logits_HK = logits_of(model, source, held, ground.device)
+        logits_HK = logits_of(model, source, held, ground.device, ground.size_N)
         losses.append(float(ground.aim.loss_N(logits_HK, ground.target_N[held]).mean()))
     return plan.rates[int(np.argmin(losses))]
 

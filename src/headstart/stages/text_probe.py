@@ -74,11 +74,14 @@ def text_probe(
 
 
 def brevity(found: Probe, target_N: Truth) -> float:
-    """Return how much shorter texts should be than what the network wrote as it was; 1 where they should not.
+    """Return how much shorter texts should be than what the network wrote as it was; 1 where they should not, and
+    where no network did.
 
     A network that does not know a domain writes on and on: medical texts came out twice as long as they should be, and
     so much time was set aside for judging a trained one that none was left to train it.
     """
+    if found.rungs[-1].name != AS_IT_IS:
+        return 1.0
     said_RK = found.rungs[-1].logits_SRK[0]
     wrote, should = int((said_RK > 0).sum()), int((target_N[found.row_R] > 0).sum())
     return float(np.clip(should / max(1, wrote), 0.25, 1.0))

@@ -113,7 +113,8 @@ def attempt(
         if aim.watched:
             value = watched()
         else:
-            value = float(aim.loss_N(logits_of(model, batches.source, held, batches.device), target_H).mean())
+            said_HK = logits_of(model, batches.source, held, batches.device, batches.size_N)
+            value = float(aim.loss_N(said_HK, target_H).mean())
         training.use(now)
         return value if np.isfinite(value) else float("inf")
 
@@ -124,7 +125,7 @@ def attempt(
     logits = []
     for end in ends:
         training.use(end)
-        logits.append(logits_of(model, batches.source, held, batches.device))
+        logits.append(logits_of(model, batches.source, held, batches.device, batches.size_N))
     tried = Tried(np.stack(logits), training.step / recipe.steps)
     if keep:
         last = ends[-1] if by_pairs else training.average
@@ -142,7 +143,7 @@ def watched_loss(model: Any, batches: Batches, held: Index, aim: Aim) -> float:
     assert aim.watched is not None
     was = [(module, module.training) for module in model.modules()]
     model.eval()
-    total = 0.0
+    total, held = 0.0, held[_by_size(held, batches.size_N)]
     with torch.inference_mode():
         for at in range(0, len(held), _JUDGED):
             rows = held[at : at + _JUDGED]
@@ -222,18 +223,34 @@ def between(start: Tensors, end: Tensors, alpha: float) -> Tensors:
     return {n: end[n].clone() if alpha == 1 else torch.lerp(start[n], end[n], alpha) for n in end}
 
 
-def logits_of(model: nn.Module, source: Source, rows: Index, device: str) -> NDArray[np.float64]:
-    """Return logits_NK of examples as they are, in eval mode; the model is left as it was. Not finite becomes 0."""
+def _by_size(rows: Index, size_N: Index | None) -> Index:
+    """Return the places of examples from the smallest on: what is judged together is filled up to the largest."""
+    return np.arange(len(rows)) if size_N is None else np.argsort(size_N[rows], kind="stable")
+
+
+def logits_of(
+    model: nn.Module, source: Source, rows: Index, device: str, size_N: Index | None = None
+) -> NDArray[np.float64]:
+    """Return logits_NK of examples as they are, in eval mode; the model is left as it was. Not finite becomes 0.
+
+    Args:
+        model: the whole model.
+        source: gives inputs.
+        rows: which examples.
+        device: where it is computed.
+        size_N: how long each of all examples is; None where all are alike.
+    """
+    order_N = _by_size(rows, size_N)
     training = [(module, module.training) for module in model.modules()]
     model.eval()
     out: list[NDArray[Any]] = []
     with torch.inference_mode():
         for at in range(0, len(rows), _JUDGED):
-            x_B = tensor(source.clean(rows[at : at + _JUDGED]), device)
+            x_B = tensor(source.clean(rows[order_N[at : at + _JUDGED]]), device)
             out.append(model(x_B).float().cpu().numpy())
     for module, was in training:
         module.training = was
-    logits_NK = np.concatenate(out).astype(np.float64)
+    logits_NK = np.concatenate(out).astype(np.float64)[np.argsort(order_N)]
     return np.where(np.isfinite(logits_NK).all(1, keepdims=True), logits_NK, 0.0)
 
 
