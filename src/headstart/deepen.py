@@ -17,7 +17,7 @@ from headstart.stages.batches import Source
 from headstart.stages.climb import Climbed, climb
 from headstart.stages.curve import Point, curve
 from headstart.stages.ground import Ground
-from headstart.stages.levels import NEW_BATCH, new_plan
+from headstart.stages.levels import NEW_BATCH, batch_of, new_plan
 from headstart.stages.pairs import FEW
 from headstart.stages.plan import BATCH, Plan, plan, scratch_plan
 from headstart.stages.scratch import RATES, Scratch, from_scratch, halves, predicted, random_model
@@ -68,11 +68,13 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
         left = budget.left(reserve)
         return max(0.0, (left - SCRATCH_AGAIN * used) / (1 + SCRATCH_AGAIN) if scratch else left)
 
+    own = ground.encoder.task.rates(ground.encoder.backbone)
+    count = len(train) - (ground.splits.given_valid if ground.aim.costly else 0)
     some = typical(ground, train)
     contents = [ground.items[i].content.read for i in some]
     learned = Learned(ground.target_N[some], ground.aim, ground.probe.head)
     new = ground.encoder.backbone.untrained
-    size, left = _measured_on(ground), for_rungs()
+    size, left = _measured_on(ground, count, bool(own)), for_rungs()
     found = speeds(ground.encoder, contents, learned, len(train), size, left, ground.device, ground.clock)
     writes = ground.encoder.backbone.whole and not new
     once = ground.probe.rungs[-1].judging * brevity(ground.probe, ground.target_N) if writes else 0.0
@@ -84,23 +86,22 @@ def make_plan(ground: Ground, budget: Budget, reserve: float, spent: float, scra
     by_pairs = ground.encoder.task.pairs and ground.aim.pairs and len(train) <= FEW * ground.outputs
     again, longer = not (ground.splits.given_valid or ground.aim.costly), ground.encoder.task.longer
     if new:
-        rung = new_plan(measured[-1], len(train) - ground.splits.given_valid, budget.left(reserve))
+        rung = new_plan(measured[-1], count, budget.left(reserve))
         return Plan(budget.seconds, (rung,), (), None, "the network began with random weights itself")
-    own = (ground.aim.costly, ground.encoder.task.rates(ground.encoder.backbone))
-    count = len(train) - (ground.splits.given_valid if ground.aim.costly else 0)
-    made = plan(measured, count, folds, for_rungs(), budget.seconds, why, views, again, by_pairs, longer, *own)
+    last = (views, again, by_pairs, longer, ground.aim.costly, own)
+    made = plan(measured, count, folds, for_rungs(), budget.seconds, why, *last)
     if made.rungs or not scratch:
         return made
     left = budget.left(reserve)
-    alone = plan(measured, count, folds, left, budget.seconds, "", views, again, by_pairs, longer, *own)
+    alone = plan(measured, count, folds, left, budget.seconds, "", *last)
     return replace(alone, without="the budget has room for tuning or for this, not for both") if alone.rungs else made
 
 
-def _measured_on(ground: Ground) -> int:
+def _measured_on(ground: Ground, examples: int, long: bool) -> int:
     """Return how many examples steps are measured on: of a whole detector few, as a step takes seconds an example."""
     backbone = ground.encoder.backbone
-    if backbone.untrained:
-        return NEW_BATCH
+    if long:
+        return batch_of(examples, NEW_BATCH if backbone.untrained else BATCH)
     return SAMPLE if backbone.whole and ground.size_N is None else BATCH
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headstart.errors import UsageError
 from headstart.stages.levels import levels as ways_of
-from headstart.stages.levels import rung_plan
+from headstart.stages.levels import new_plan, rung_plan
 from headstart.stages.plan import (
     ATTENTION_RATES,
     BATCH,
@@ -392,6 +392,15 @@ def test_a_task_with_rates_of_its_own_goes_straight_to_the_deepest_rung_of_few_e
     assert [rung.name for rung in straight(1.1 * once).rungs] == ["everything"]
     assert [rung.name for rung in straight(0.9 * once).rungs] == ["after layer2"], "an epoch of everything does not fit"
     assert straight(0.5).rungs == ()
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch"), [(5, 5), (60, 8), (495, 8), (1000, 15), (2000, 31), (2100, 32), (29000, 32)]
+)
+def test_a_long_training_has_64_steps_an_epoch_where_examples_are_few(examples: int, batch: int) -> None:
+    [rung] = plan(SPEEDS, examples, 1, 1e9, 1e9, rates=(5e-4, 2e-4, 1e-3)).rungs
+    assert rung.batch == batch
+    assert new_plan(WHOLE, examples, 1e9).batch == (64 if examples > 4096 else batch)
 
 
 def test_what_ships_as_it_was_compared_is_not_counted_twice() -> None:
