@@ -38,9 +38,10 @@ from headstart.pipeline import Base, begin
 from headstart.prepare import items_of
 from headstart.progress import quiet
 from headstart.stages.batches import Batches, Source
+from headstart.stages.held import logits_of
 from headstart.stages.sources import open_at, source_at
 from headstart.stages.split import Index
-from headstart.stages.trial import begun, logits_of, model_at
+from headstart.stages.trial import begun, model_at
 from headstart.stages.tune import Recipe, tune
 
 LAST_STAGE = 0.2

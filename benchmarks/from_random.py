@@ -32,6 +32,7 @@ from headstart.progress import bars
 from headstart.ragged import pile
 from headstart.stages.batches import Batches, Source
 from headstart.stages.ground import Ground
+from headstart.stages.held import logits_of
 from headstart.stages.levels import BATCH
 from headstart.stages.loops import counted, within
 from headstart.stages.probe import Probe
@@ -40,7 +41,7 @@ from headstart.stages.scratch import DECAY, RATES, random_model, settle, worth
 from headstart.stages.sources import inputs
 from headstart.stages.speed import Learned, step_seconds
 from headstart.stages.split import Index
-from headstart.stages.trial import begun, logits_of
+from headstart.stages.trial import begun
 from headstart.stages.tune import Recipe, Tensors, Training, tune
 
 WANTED = 300

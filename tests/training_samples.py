@@ -18,12 +18,14 @@ from headstart.heads.linear import LinearHead
 from headstart.heads.top import Top, keep_statistics
 from headstart.stages.batches import Batches, Source
 from headstart.stages.split import Index
-from headstart.stages.tune import Recipe, Row, Training, tune
+from headstart.stages.tune import Recipe, Row, Tensors, Training, tune
 
 EXAMPLES, FEATURES, CLASSES, SIZE = 60, 6, 3, 10
 IN_EPOCH = EXAMPLES // SIZE
 TARGET_N: Index = np.arange(EXAMPLES) % CLASSES
 AIM = one_label(("a", "b", "c"))
+HELD: Index = np.arange(0, EXAMPLES, 4)
+FIT: Index = np.setdiff1d(np.arange(EXAMPLES), HELD)
 
 
 def examples(spread: float = 1.0, dtype: Any = np.float32) -> NDArray[Any]:
@@ -134,3 +136,14 @@ def assert_same_bits(one: Training, other: Training) -> None:
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name, strict=isinstance(value, np.ndarray))
+
+
+def fitted(source: Any = None) -> Batches:
+    return batches(source or Given(examples(), noise=0.2), size=9, rows=FIT)
+
+
+def logits_with(model: Top, weights: Tensors, rows: Index = HELD) -> np.ndarray[Any, Any]:
+    """Logits with weights put in, by the shortest way."""
+    model.load_state_dict(weights, strict=False)
+    model.eval()
+    return model(torch.from_numpy(examples()[rows])).detach().double().numpy()

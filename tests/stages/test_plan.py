@@ -280,7 +280,7 @@ def test_an_edited_number_is_taken() -> None:
 
 def test_reasons_and_predictions_need_not_be_written() -> None:
     record = edited()
-    for name in ("reasons", "seconds", "lora"):
+    for name in ("reasons", "seconds", "lora", "trial"):
         del record["rungs"][0][name]
     del record["untried"], record["scratch"], record["without"]
     made = from_record(record)
@@ -294,7 +294,7 @@ def test_reasons_and_predictions_need_not_be_written() -> None:
         *({"rates": bad} for bad in ([], [0], [-1e-3], [10], ["fast"], [None], [float("nan")], 1e-3, None)),
         *({"starts": bad} for bad in ([], ["warm"], "linear", None)),
         *({"bottom": bad} for bad in (0, -0.1, 1.5, "0.1", None, float("nan"))),
-        *({"lora": bad} for bad in (-1, 1.5, "8", None)),
+        *({name: bad} for name in ("lora", "trial") for bad in (-1, 1.5, "8", None)),
         *({"low": bad} for bad in ("no", None, 2)),
         *({"seconds": bad} for bad in (-1, "60", None, float("nan"), float("inf"))),
         {"layers": 3},
@@ -392,6 +392,18 @@ def test_a_task_with_rates_of_its_own_goes_straight_to_the_deepest_rung_of_few_e
     assert [rung.name for rung in straight(1.1 * once).rungs] == ["everything"]
     assert [rung.name for rung in straight(0.9 * once).rungs] == ["after layer2"], "an epoch of everything does not fit"
     assert straight(0.5).rungs == ()
+
+
+@given(st.floats(0, 1e5))
+def test_a_long_training_has_its_rate_by_short_ones_where_eight_epochs_fit_in(left: float) -> None:
+    for rung in plan(SPEEDS, 400, 1, left, left, rates=(5e-4, 2e-4, 1e-3)).rungs:
+        assert rung.rates == ((5e-4, 2e-4, 1e-3) if rung.trial else (5e-4,))
+        assert bool(rung.trial) is (rung.epochs > 8) or rung.epochs == 8
+        assert rung.trial <= rung.epochs // 8
+        assert rung.seconds <= left
+        [speed] = [each for each in SPEEDS if each.name == rung.name]
+        epochs, passes = rung.epochs + len(rung.rates) * rung.trial, 1 + (speed.share == 1)
+        assert rung.seconds == pytest.approx(MARGIN * 400 * (passes * speed.below + epochs * speed.step), abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from headstart.pipeline import Base
 from headstart.prepare import items_of
 from headstart.progress import quiet
 from headstart.stages.batches import Batches, Source
+from headstart.stages.held import logits_of
 from headstart.stages.plan import ScratchPlan
 from headstart.stages.scratch import (
     DECAY,
@@ -38,7 +39,7 @@ from headstart.stages.scratch import (
 )
 from headstart.stages.sources import inputs
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import begun, logits_of
+from headstart.stages.trial import begun
 from headstart.stages.tune import Recipe, tune
 
 PLAN = ScratchPlan(20, 12, 4, (1e-6, 3e-3), False, 1.0, 1.0)

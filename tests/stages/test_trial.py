@@ -19,10 +19,10 @@ from headstart import checkpoints
 from headstart.aims.label import class_weights
 from headstart.heads.linear import log_loss_N
 from headstart.heads.top import Top
+from headstart.stages import held
 from headstart.stages import trial as stage
-from headstart.stages.batches import Batches, Views
+from headstart.stages.held import logits_of
 from headstart.stages.loops import OutOfTime
-from headstart.stages.split import Index
 from headstart.stages.trial import (
     ALPHAS,
     Tried,
@@ -30,7 +30,7 @@ from headstart.stages.trial import (
     attempt,
     begun,
     between,
-    logits_of,
+    glimpse,
     model_at,
     ran,
 )
@@ -39,20 +39,20 @@ from training_samples import (
     AIM,
     CLASSES,
     EXAMPLES,
+    FIT,
+    HELD,
     TARGET_N,
     Given,
-    batches,
     deep,
     examples,
     filled,
+    fitted,
     head,
     lively,
-    stored,
+    logits_with,
     top,
 )
 
-HELD: Index = np.arange(0, EXAMPLES, 4)
-FIT: Index = np.setdiff1d(np.arange(EXAMPLES), HELD)
 RECIPE = Recipe(steps=24, rate=0.03, average=0.8, keep=4)
 
 
@@ -76,10 +76,6 @@ class Around:
         return Watch(lambda: self.now, lambda: self.end - self.now, self.log, self.advance, 0, "cpu")
 
 
-def fitted(source: Any = None) -> Batches:
-    return batches(source or Given(examples(), noise=0.2), size=9, rows=FIT)
-
-
 def tried(
     folder: Path,
     around: Around | None = None,
@@ -98,13 +94,6 @@ def trained(model: Top, recipe: Recipe = RECIPE) -> tuple[Tensors, Tensors]:
     for _ in tune(training, fitted()):
         pass
     return start, training.average
-
-
-def logits_with(model: Top, weights: Tensors, rows: Index = HELD) -> np.ndarray[Any, Any]:
-    """Logits with weights put in, by the shortest way."""
-    model.load_state_dict(weights, strict=False)
-    model.eval()
-    return model(torch.from_numpy(examples()[rows])).detach().double().numpy()
 
 
 # -- attempt
@@ -224,6 +213,7 @@ def test_early_stopping_looks_at_the_average_and_leaves_the_weights_that_are_tra
         return logits_of(model, *given)
 
     monkeypatch.setattr(stage, "logits_of", noted)
+    monkeypatch.setattr(held, "logits_of", noted)
     tried(tmp_path / "a", alphas=(1.0,))
     _, alone = begun(top(lively()), RECIPE, fitted(), AIM)
     averages = [alone.average["linear.weight"].clone() for row in tune(alone, fitted()) if row.step % 5 == 0]
@@ -267,6 +257,41 @@ def test_rare_classes_weigh_more_in_the_loss(tmp_path: Path) -> None:
     assert torch.equal(balanced.loss(given, torch.empty(0), target_B), plain)
 
 
+# -- glimpse
+
+
+def glimpsed(folder: Path, around: Around, rate: float = 0.03, steps: int = 10) -> float:
+    return glimpse(top(lively()), Recipe(steps, rate, average=0.8), fitted(), HELD, AIM, folder, around.watch)
+
+
+def test_a_short_training_gives_the_held_out_loss_of_its_average(tmp_path: Path) -> None:
+    around = Around()
+    found = glimpsed(tmp_path / "a", around)
+    _, end = trained(model := top(lively()), Recipe(10, 0.03, average=0.8))
+    loss_H = AIM.loss_N(logits_with(model, end).astype(np.float64), TARGET_N[HELD])
+    assert found == pytest.approx(float(loss_H.mean()), rel=1e-5)
+    assert (len(around.rows), around.moved) == (10, 10)
+    assert not list((tmp_path / "a").glob("step-*")), "checkpoints are not kept"
+
+
+def test_a_short_training_is_not_done_twice(tmp_path: Path) -> None:
+    first, again = Around(), Around()
+    assert glimpsed(tmp_path / "a", first) == glimpsed(tmp_path / "a", again)
+    assert (again.rows, again.moved) == ([], 10)
+
+
+def test_a_short_training_that_came_to_nothing_has_the_loss_of_its_start(tmp_path: Path) -> None:
+    spoiled = Given(examples(), spoil=dict.fromkeys(range(EXAMPLES), math.nan))
+    found = glimpse(top(lively()), Recipe(10, 0.03), fitted(spoiled), HELD, AIM, tmp_path / "a", Around().watch)
+    logits_HK = logits_with(top(lively()), {}).astype(np.float64)
+    assert found == pytest.approx(float(AIM.loss_N(logits_HK, TARGET_N[HELD]).mean()), rel=1e-5)
+
+
+def test_a_short_training_that_runs_out_of_time_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OutOfTime):
+        glimpsed(tmp_path / "a", Around(3))
+
+
 # -- ran
 
 
@@ -289,65 +314,6 @@ def test_a_training_can_be_stopped_at_a_step_and_is_stopped_there_after_a_resume
     assert [row.step for _, row in again.rows] == list(range(9, 15))
     assert all(torch.equal(found[n], t) for n, t in whole.items())
     assert again.moved == 14
-
-
-# -- logits_of
-
-
-def test_logits_are_made_in_eval_mode_and_the_modes_are_left_as_they_were() -> None:
-    model = top(lively())
-    before = {name: module.training for name, module in model.named_modules()}
-    assert set(before.values()) == {True, False}, "dropout on, statistics off"
-    first = logits_of(model, fitted().source, HELD, "cpu")
-    np.testing.assert_array_equal(logits_of(model, fitted().source, HELD, "cpu"), first)
-    assert {name: module.training for name, module in model.named_modules()} == before
-
-
-def test_logits_leave_statistics_as_they_were() -> None:
-    model = top(lively(), moving=True)
-    before = {n: b.clone() for n, b in model.named_buffers()}
-    logits_of(model, fitted().source, HELD, "cpu")
-    assert all(torch.equal(b, before[n]) for n, b in model.named_buffers())
-
-
-def test_many_examples_are_taken_in_their_order() -> None:
-    model, rows = top(), np.random.default_rng(0).integers(0, EXAMPLES, 150)
-    source = Given(examples(), noise=9.0)
-    found = logits_of(model, source, rows, "cpu")
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, logits_with(model, {}, rows), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("rows", [np.arange(EXAMPLES), np.array([5]), np.array([9, 2, 2, 7])], ids=str)
-def test_examples_of_like_sizes_are_judged_together_and_come_back_in_their_order(rows: Index) -> None:
-    seen: list[int] = []
-    source, size_N = Given(examples(), noise=9.0), np.random.default_rng(1).integers(1, 99, EXAMPLES)
-    kept = source.clean
-
-    def noted(index_B: Index) -> Any:
-        seen.extend(int(i) for i in index_B)
-        return kept(index_B)
-
-    source.clean = noted  # type: ignore[method-assign]
-    found = logits_of(top(), source, rows, "cpu", size_N)
-    np.testing.assert_allclose(found, logits_with(top(), {}, rows), rtol=1e-5, atol=1e-6)
-    assert [int(size_N[i]) for i in seen] == sorted(int(s) for s in size_N[rows])
-
-
-def test_logits_that_are_not_finite_say_nothing() -> None:
-    x_N = examples()
-    x_N[3], x_N[7, 0] = np.inf, np.nan
-    found = logits_of(top(), Given(x_N), np.arange(10), "cpu")
-    assert np.isfinite(found).all()
-    assert found[[3, 7]].tolist() == [[0.0] * CLASSES] * 2
-    assert (np.abs(np.delete(found, [3, 7], 0)).max(1) > 0).all()
-
-
-def test_training_goes_on_after_logits_were_made() -> None:
-    model = top(lively())
-    logits_of(model, fitted().source, HELD, "cpu")
-    _, training = begun(model, RECIPE, fitted(), AIM)
-    assert math.isfinite(next(tune(training, fitted())).loss)
 
 
 # -- between
@@ -390,10 +356,3 @@ def test_a_model_in_low_precision_keeps_its_weights_and_its_logits_in_full() -> 
     assert 0 < difference < 0.1
     rows = list(tune(begun(low, RECIPE, fitted(), AIM)[1], fitted()))
     assert np.mean([row.loss for row in rows[-5:]]) < np.mean([row.loss for row in rows[:5]])
-
-
-def test_halves_from_the_cache_are_trained_on_as_floats() -> None:
-    one = Views([stored(examples(dtype=np.float16))], 0)
-    found = logits_of(top(), one, HELD, "cpu")
-    np.testing.assert_allclose(found, logits_of(top(), fitted().source, HELD, "cpu"), atol=0.02)
-    assert math.isfinite(next(tune(begun(top(), RECIPE, fitted(one), AIM)[1], fitted(one))).loss)

@@ -18,9 +18,10 @@ from headstart.aims.aim import Aim, Truth
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.whole import kept_as_they_are
 from headstart.stages.batches import Batches
+from headstart.stages.held import logits_of
 from headstart.stages.probe import Probe, Rung
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import begun, logits_of, model_at
+from headstart.stages.trial import begun, model_at
 from headstart.stages.tune import Recipe, tune
 
 Clock = Callable[[], float]

@@ -31,6 +31,7 @@ from headstart.stages.levels import PAIRS
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.probe import Rung
+from headstart.stages.rates import best_rate
 from headstart.stages.settings import candidates, recipe_of, settings, start_head, title
 from headstart.stages.sources import Opened, open_at, source_at
 from headstart.stages.split import Index, Splits
@@ -156,14 +157,15 @@ def _try(
     try:
         opened.body.to(ground.device)
         origin = {n: t.detach().clone() for n, t in opened.body.state_dict().items()}
-        rung, shares = _compared(ground, plan, opened, source, origin, folder, left)
+        rated = best_rate(ground, plan, opened, source, origin, folder, left)
+        rung, shares = _compared(ground, rated, opened, source, origin, folder, left)
         fold_R = rows_of_folds(ground.splits, plan.folds)
         value, error = gain(rung, below, fold_R, ground.probe.row_R, ground.target_N, ground.splits, ground.aim)
         accepted, head = value > error, ground.probe.head
         if plan.starts == (PAIRS,):
             accepted = surprised_less(rung, below, fold_R, ground.probe.row_R, ground.target_N, ground.aim)
         if accepted:
-            head = _final(ground, plan, opened, source, origin, rung, shares, folder, left)
+            head = _final(ground, rated, opened, source, origin, rung, shares, folder, left)
     finally:
         opened.body.to("cpu")
         if adapted:

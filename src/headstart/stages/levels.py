@@ -31,9 +31,14 @@ MARGIN = 1.15
 """Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
 
 
-LONG = ((3, 24), (3, 16), *((1, epochs) for epochs in (40, 33, 27, 22, 18, 15, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)))
-"""Rates and epochs, richest first, of a task that has rates of its own: a translator wants to see its pairs
-often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the held-out loss no longer falls."""
+LONG = (
+    *((3, epochs, 2) for epochs in (40, 33, 27)),
+    *((3, epochs, 1) for epochs in (27, 22, 18, 15, 12, 10, 8)),
+    *((1, epochs, 0) for epochs in (8, 7, 6, 5, 4, 3, 2, 1)),
+)
+"""Rates, epochs of the best of them, epochs that each is tried for before, richest first, of a task that has rates of
+its own: a translator wants to see its pairs often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the
+held-out loss no longer falls."""
 
 
 STEPS_OF_EPOCH, SMALL = 64, 8
@@ -51,6 +56,7 @@ class Level:
     cut: str
     again: bool = True
     long: bool = False
+    trial: int = 0
 
 
 MANY = 1000
@@ -89,7 +95,8 @@ def levels(
         ways += [(*ways[-1][:3], low // each, *ways[-1][4:]) for each in (4, 8)]
     if wanted and not speed.lora:
         return [
-            Level(1, rates[:count], STARTS[:1], each, 1, _long(count), again=False, long=True) for count, each in LONG
+            Level(1, rates[:count], STARTS[:1], each, 1, _long(count), again=False, long=True, trial=trial)
+            for count, each, trial in LONG
         ]
     made = [Level(*way) for way in ways]
     if examples < MANY:
@@ -110,11 +117,12 @@ def rung_plan(
     views = 1 if at_input else min(most, level.views)
     passes = 2 if at_input else views  # of the data through what lies below
     inside = examples * (1 - 1 / folds) if folds > 1 else examples  # what a fold trains on; of one fold, at most all
-    runs = level.folds * len(level.starts) * len(level.rates)
+    runs = level.folds * len(level.starts) * (1 if level.trial else len(level.rates))
     judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
     again = again and level.again
     told = runs * (speed.judging + level.epochs * speed.looking)
-    training = runs * (level.epochs * inside + judging) + again * level.epochs * examples
+    tried = level.trial * len(level.rates) * (inside + (examples - inside) / 3)
+    training = runs * (level.epochs * inside + judging) + tried + again * level.epochs * examples
     seconds = MARGIN * (passes * examples * speed.below + training * speed.step + told)
     return RungPlan(
         name=speed.name,
@@ -130,6 +138,7 @@ def rung_plan(
         seconds=round(seconds, 1),
         reasons=_reasons(speed, examples, level, runs, again, longer),
         again=again,
+        trial=level.trial,
     )
 
 
@@ -208,7 +217,7 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, 
     how = "drawn anew each epoch" if speed.share >= 1 else below
     return {
         "views": f"{how}; {less}",
-        "epochs": f"as many as fit in, {LONG[2][1]} at most; it ends where the held-out loss no longer falls"
+        "epochs": f"as many as fit in, {LONG[0][1]} at most; it ends where the held-out loss no longer falls"
         if level.long
         else f"about {longer * STEPS} steps in all for {examples} examples, {longer * EPOCHS[0]} to "
         f"{longer * EPOCHS[1]} epochs; {less}",
@@ -221,6 +230,9 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, 
         if len(level.starts) > 1
         else "the linear head (LP-FT): no time for a rival",
         "rates": "the learning rate matters most",
+        "trial": "each rate is tried for so many epochs, the best on examples not trained on goes on"
+        if level.trial
+        else "trained with each to the end",
         "bottom": f"{speed.share:.0%} of the network's work lies above the cut: {_least(speed):g} to that power",
         "low": f"{1000 * speed.step:.1f} ms an example and step, the faster of bfloat16 and float32 here",
         "lora": "low-rank adapters of a transformer, merged at the end" if speed.lora else "no large transformer",

@@ -41,7 +41,7 @@ def _read_rung(record: Mapping[str, Any]) -> RungPlan:
     wrong += ["no last training after several folds"] * (not rung.again and rung.folds > 1)
     wrong += [f"again {rung.again!r}"] * (type(rung.again) is not bool)
     wrong += [f"bottom {rung.bottom!r}"] * (not 0 < rung.bottom <= 1)
-    wrong += [f"lora {rung.lora!r}"] * (type(rung.lora) is not int or rung.lora < 0)
+    wrong += [f"{name} {n!r}" for name in ("lora", "trial") if type(n := getattr(rung, name)) is not int or n < 0]
     if wrong:
         raise ValueError(f"in {rung.name}: {', '.join(wrong)}")
     return rung

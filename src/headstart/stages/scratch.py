@@ -25,10 +25,11 @@ from headstart.errors import StoreError
 from headstart.metrics.interval import Measure, between, resamples
 from headstart.stages.batches import Batches, Source
 from headstart.stages.ground import Ground
+from headstart.stages.held import logits_of
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import ScratchPlan
 from headstart.stages.split import Index, Splits
-from headstart.stages.trial import begun, logits_of, ran
+from headstart.stages.trial import begun, ran
 from headstart.stages.tune import Recipe
 
 RATES = (3e-4, 1e-3, 3e-3)

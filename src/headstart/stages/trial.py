@@ -19,7 +19,8 @@ from headstart.checkpoints import read, write
 from headstart.heads.head import Head
 from headstart.heads.top import keep_statistics
 from headstart.progress import Advance
-from headstart.stages.batches import Batches, Source, target_tensor, tensor
+from headstart.stages.batches import Batches
+from headstart.stages.held import held_loss, logits_of
 from headstart.stages.loops import Clock, Log, counted, logged, resume, saved, until_stale, within
 from headstart.stages.pairs import fit_head, pair_loss
 from headstart.stages.split import Index
@@ -31,7 +32,6 @@ ALPHAS = (0.25, 0.5, 0.75, 1.0)
 WRITTEN = (0.5, 1.0)
 """Of networks that write: to be judged a thousand captions take a minute."""
 PATIENCE = 3
-_JUDGED = 64
 
 
 @dataclass(frozen=True)
@@ -101,22 +101,10 @@ def attempt(
         return Tried(kept["logits"], float(kept["share"][0]))
     except (OSError, SafetensorError, KeyError):
         pass
-    target_H = batches.target_N[held]
     start, training = begun(model, recipe, batches, aim, by_pairs)
 
-    def watched() -> float:
-        return watched_loss(model, batches, held, aim)
-
     def loss() -> float:
-        now = {n: t.clone() for n, t in training.followed.items()}
-        training.use(training.average)
-        if aim.watched:
-            value = watched()
-        else:
-            said_HK = logits_of(model, batches.source, held, batches.device, batches.size_N)
-            value = float(aim.loss_N(said_HK, target_H).mean())
-        training.use(now)
-        return value if np.isfinite(value) else float("inf")
+        return held_loss(model, training, batches, held, aim)
 
     ran(training, batches, folder, watch, None if by_pairs else loss)
     ends = [between(start, training.average, alpha) for alpha in alphas]
@@ -138,21 +126,27 @@ def attempt(
     return tried
 
 
-def watched_loss(model: Any, batches: Batches, held: Index, aim: Aim) -> float:
-    """Return the mean of the loss that is watched on held examples, in eval mode; the model is left as it was."""
-    assert aim.watched is not None
-    was = [(module, module.training) for module in model.modules()]
-    model.eval()
-    total, held = 0.0, held[_by_size(held, batches.size_N)]
-    with torch.inference_mode():
-        for at in range(0, len(held), _JUDGED):
-            rows = held[at : at + _JUDGED]
-            x_B = tensor(batches.source.clean(rows), batches.device)
-            loss = aim.watched(model, x_B, target_tensor(batches.target_N[rows], batches.device))
-            total += float(loss) * len(rows)
-    for module, training in was:
-        module.training = training
-    return total / max(1, len(held))
+def glimpse(model: Any, recipe: Recipe, batches: Batches, held: Index, aim: Aim, folder: Path, watch: Watch) -> float:
+    """Return the loss on held examples that a short training comes to, or that an earlier run found; arguments as of
+    `attempt`.
+
+    Raises:
+        OutOfTime: no seconds are left.
+    """
+    done = folder / "held.safetensors"
+    try:
+        kept = load_file(done)
+        watch.advance(recipe.steps)
+        return float(kept["loss"][0])
+    except (OSError, SafetensorError, KeyError):
+        pass
+    _, training = begun(model, recipe, batches, aim)
+    ran(training, batches, folder, watch)
+    value = held_loss(model, training, batches, held, aim)
+    save_arrays(done, {"loss": np.array([value])})
+    for spent in folder.glob("step-*.safetensors"):
+        spent.unlink(missing_ok=True)
+    return value
 
 
 def ended(folder: Path, alpha: float) -> Tensors:
@@ -221,37 +215,6 @@ def ran(
 def between(start: Tensors, end: Tensors, alpha: float) -> Tensors:
     """Return weights on the straight way from a start to an end; alpha 1 is the end itself."""
     return {n: end[n].clone() if alpha == 1 else torch.lerp(start[n], end[n], alpha) for n in end}
-
-
-def _by_size(rows: Index, size_N: Index | None) -> Index:
-    """Return the places of examples from the smallest on: what is judged together is filled up to the largest."""
-    return np.arange(len(rows)) if size_N is None else np.argsort(size_N[rows], kind="stable")
-
-
-def logits_of(
-    model: nn.Module, source: Source, rows: Index, device: str, size_N: Index | None = None
-) -> NDArray[np.float64]:
-    """Return logits_NK of examples as they are, in eval mode; the model is left as it was. Not finite becomes 0.
-
-    Args:
-        model: the whole model.
-        source: gives inputs.
-        rows: which examples.
-        device: where it is computed.
-        size_N: how long each of all examples is; None where all are alike.
-    """
-    order_N = _by_size(rows, size_N)
-    training = [(module, module.training) for module in model.modules()]
-    model.eval()
-    out: list[NDArray[Any]] = []
-    with torch.inference_mode():
-        for at in range(0, len(rows), _JUDGED):
-            x_B = tensor(source.clean(rows[order_N[at : at + _JUDGED]]), device)
-            out.append(model(x_B).float().cpu().numpy())
-    for module, was in training:
-        module.training = was
-    logits_NK = np.concatenate(out).astype(np.float64)[np.argsort(order_N)]
-    return np.where(np.isfinite(logits_NK).all(1, keepdims=True), logits_NK, 0.0)
 
 
 def model_at(body: nn.Module, head: Head, low: bool, device: str) -> Any:
