@@ -41,7 +41,8 @@ def comet(
     if program is None:
         raise UsageError(
             f"The program {COMMAND} is not here, which scores with COMET.",
-            hint="pipx install unbabel-comet (it needs older packages, so an environment of its own).",
+            hint='pipx install unbabel-comet, then pipx inject unbabel-comet "setuptools<81", whose pkg_resources it '
+            "still needs (it wants older packages, so an environment of its own).",
         )
     with TemporaryDirectory() as name:
         folder, words = Path(name), [program]

@@ -33,8 +33,8 @@ MARGIN = 1.15
 
 LONG = (
     *((3, epochs, 2) for epochs in (40, 33, 27)),
-    *((3, epochs, 1) for epochs in (27, 22, 18, 15, 12, 10, 8)),
-    *((1, epochs, 0) for epochs in (8, 7, 6, 5, 4, 3, 2, 1)),
+    *((3, epochs, 1) for epochs in (27, 22, 18, 15, 12, 10, 8, 7, 6, 5)),
+    *((1, epochs, 0) for epochs in (7, 6, 5, 4, 3, 2, 1)),
 )
 """Rates, epochs of the best of them, epochs that each is tried for before, richest first, of a task that has rates of
 its own: a translator wants to see its pairs often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the

@@ -18,8 +18,8 @@ from headstart.tasks.task import Augment, Load, Prober, Task
 from headstart.tasks.text_classification import TEXT_CLASSIFICATION
 
 RATES, WIDTH = (5e-4, 1.5e-4, 1.5e-3), 256
-"""Of a translator so wide. Small ones want more than encoders do: 1e-4 leaves most of a new domain unlearned, and of one
-far off 2e-3 was the best of four (see dev/LOG.md)."""
+"""Of a translator so wide. Small ones want more than encoders do: 1e-4 leaves most of a new domain unlearned, and of
+one far off 2e-3 was the best of four (see dev/LOG.md)."""
 
 
 def _rates(backbone: Backbone) -> tuple[float, ...]:
