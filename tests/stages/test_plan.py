@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import UsageError
+from headstart.stages.levels import TRIAL, new_plan, rung_plan
 from headstart.stages.levels import levels as ways_of
-from headstart.stages.levels import new_plan, rung_plan
 from headstart.stages.plan import (
     ATTENTION_RATES,
     BATCH,
@@ -395,15 +395,14 @@ def test_a_task_with_rates_of_its_own_goes_straight_to_the_deepest_rung_of_few_e
 
 
 @given(st.floats(0, 1e5))
-def test_a_long_training_has_its_rate_by_short_ones_where_five_epochs_fit_in_after_them(left: float) -> None:
+def test_a_long_training_has_its_rate_by_short_ones_where_four_epochs_fit_in_after_them(left: float) -> None:
     for rung in plan(SPEEDS, 400, 1, left, left, rates=(5e-4, 2e-4, 1e-3)).rungs:
-        assert rung.rates == ((5e-4, 2e-4, 1e-3) if rung.trial else (5e-4,))
-        assert rung.trial <= rung.epochs // 5
-        assert rung.trial or rung.epochs <= 7
+        assert (rung.rates, rung.trial) in [((5e-4, 2e-4, 1e-3), TRIAL), ((5e-4,), 0)]
+        assert rung.epochs >= 4 if rung.trial else rung.epochs <= 4
         assert rung.seconds <= left
         [speed] = [each for each in SPEEDS if each.name == rung.name]
-        epochs, passes = rung.epochs + len(rung.rates) * rung.trial, 1 + (speed.share == 1)
-        assert rung.seconds == pytest.approx(MARGIN * 400 * (passes * speed.below + epochs * speed.step), abs=0.1)
+        seen, passes = 400 * rung.epochs + 3 * rung.trial * rung.batch, 1 + (speed.share == 1)
+        assert rung.seconds == pytest.approx(MARGIN * (400 * passes * speed.below + seen * speed.step), abs=0.1)
 
 
 @pytest.mark.parametrize(

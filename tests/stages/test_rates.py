@@ -16,7 +16,7 @@ RATES = (1e-6, 3e-3, 1e-5)
 
 
 def rated(base: Base, **changes: object) -> RungPlan:
-    short = {"rates": RATES, "starts": ("fresh",), "folds": 1, "trial": 4, "epochs": 5, "again": False}
+    short = {"rates": RATES, "starts": ("fresh",), "folds": 1, "trial": 16, "epochs": 5, "again": False}
     return rung(places(base.encoder.backbone)[0], **{**short, **changes})
 
 
@@ -24,14 +24,13 @@ def trainings(around: Around) -> dict[str, int]:
     return {name.partition("/")[2]: len(rows) for name, rows in around.rows.items()}
 
 
-def test_each_rate_is_tried_for_a_few_epochs_and_the_best_alone_is_trained_with(base: Base, tmp_path: Path) -> None:
+def test_each_rate_is_tried_for_a_few_steps_and_the_best_alone_is_trained_with(base: Base, tmp_path: Path) -> None:
     around = Around()
     found = climbed(base, tmp_path, [rated(base)], [YES], around)
     [step] = found.steps
     made = trainings(around)
-    epoch = made["trial-fresh-1e-06"] // 4
-    assert made.pop("fold0-fresh-0.003") <= 5 * epoch
-    assert made == {f"trial-fresh-{rate:g}": 4 * epoch for rate in RATES}
+    assert 4 <= made.pop("fold0-fresh-0.003") <= 20, "four steps an epoch"
+    assert made == {f"trial-fresh-{rate:g}": 16 for rate in RATES}
     assert all("0.003" in name for name in step.tried.rung.settings)
     assert step.plan.rates == RATES, "what was planned is what is told"
 

@@ -30,7 +30,7 @@ from headstart.heads.boxes import FIELDS, SLOTS
 from headstart.heads.decode_whole import decoding_of
 from headstart.heads.finding import FindingHead
 from headstart.options import Options, Stopwatch
-from headstart.pipeline import BEAMS, RESERVE, Result, fit, set_aside
+from headstart.pipeline import AGAIN, RESERVE, Result, fit, set_aside
 from headstart.predictor import Predictor
 from headstart.progress import quiet
 from headstart.stages import box_probe
@@ -191,7 +191,7 @@ def test_the_end_has_time_for_asking_of_the_judged_pictures_not_for_training_aga
     encoder = SimpleNamespace(backbone=done.model.backbone)
     divided = SimpleNamespace(splits=SimpleNamespace(judged=np.arange(20)))
     base: Any = SimpleNamespace(encoder=encoder, probe=probe, divided=divided, general=None)
-    assert set_aside(base, watch) == pytest.approx(RESERVE + BEAMS * 20 * 5.0 / 10)
+    assert set_aside(base, watch) == pytest.approx(RESERVE + AGAIN * 20 * 5.0 / 10)
 
 
 def test_it_is_exported_and_what_the_file_gives_decodes_to_the_predictors_boxes(done: Done, tmp_path: Path) -> None:

@@ -31,14 +31,12 @@ MARGIN = 1.15
 """Predicted seconds are multiplied by this: the first steps of a training are slower than the measured ones."""
 
 
-LONG = (
-    *((3, epochs, 2) for epochs in (40, 33, 27)),
-    *((3, epochs, 1) for epochs in (27, 22, 18, 15, 12, 10, 8, 7, 6, 5)),
-    *((1, epochs, 0) for epochs in (7, 6, 5, 4, 3, 2, 1)),
-)
-"""Rates, epochs of the best of them, epochs that each is tried for before, richest first, of a task that has rates of
-its own: a translator wants to see its pairs often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the
-held-out loss no longer falls."""
+LONG = (*((3, epochs) for epochs in (40, 33, 27, 22, 18, 15, 12, 10, 8, 7, 6, 5, 4)), (1, 4), (1, 3), (1, 2), (1, 1))
+"""Rates that are tried and epochs with the best of them, richest first, of a task that has rates of its own: a
+translator wants to see its pairs often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the held-out loss
+no longer falls."""
+TRIAL = 32
+"""Steps that each rate is tried for."""
 
 
 STEPS_OF_EPOCH, SMALL = 64, 8
@@ -56,7 +54,11 @@ class Level:
     cut: str
     again: bool = True
     long: bool = False
-    trial: int = 0
+
+    @property
+    def trial(self) -> int:
+        """Steps that each rate is tried for before the best is trained with; 0 where all are."""
+        return TRIAL if self.long and len(self.rates) > 1 else 0
 
 
 MANY = 1000
@@ -95,8 +97,7 @@ def levels(
         ways += [(*ways[-1][:3], low // each, *ways[-1][4:]) for each in (4, 8)]
     if wanted and not speed.lora:
         return [
-            Level(1, rates[:count], STARTS[:1], each, 1, _long(count), again=False, long=True, trial=trial)
-            for count, each, trial in LONG
+            Level(1, rates[:count], STARTS[:1], each, 1, _long(count), again=False, long=True) for count, each in LONG
         ]
     made = [Level(*way) for way in ways]
     if examples < MANY:
@@ -121,14 +122,15 @@ def rung_plan(
     judging = (level.epochs + 4) * (examples - inside) / 3  # a forward pass is a third of a step
     again = again and level.again
     told = runs * (speed.judging + level.epochs * speed.looking)
-    tried = level.trial * len(level.rates) * (inside + (examples - inside) / 3)
+    batch = batch_of(examples, BATCH) if level.long else min(BATCH, max(4, examples // 8))
+    tried = len(level.rates) * (level.trial * batch + bool(level.trial) * (examples - inside) / 3)
     training = runs * (level.epochs * inside + judging) + tried + again * level.epochs * examples
     seconds = MARGIN * (passes * examples * speed.below + training * speed.step + told)
     return RungPlan(
         name=speed.name,
         views=views,
         epochs=level.epochs,
-        batch=batch_of(examples, BATCH) if level.long else min(BATCH, max(4, examples // 8)),
+        batch=batch,
         folds=level.folds,
         starts=level.starts,
         rates=level.rates,
@@ -230,7 +232,7 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, 
         if len(level.starts) > 1
         else "the linear head (LP-FT): no time for a rival",
         "rates": "the learning rate matters most",
-        "trial": "each rate is tried for so many epochs, the best on examples not trained on goes on"
+        "trial": "each rate is tried for so many steps, the best on examples not trained on goes on"
         if level.trial
         else "trained with each to the end",
         "bottom": f"{speed.share:.0%} of the network's work lies above the cut: {_least(speed):g} to that power",

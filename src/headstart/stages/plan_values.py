@@ -25,7 +25,7 @@ class RungPlan:
         reasons: for each number, why.
         again: whether the best setting is trained once more, on all training examples; else, of one fold, the network
             that was compared ships.
-        trial: epochs that each rate is tried for, after which the best alone is trained with; 0 trains with each.
+        trial: steps that each rate is tried for, after which the best alone is trained with; 0 trains with each.
     """
 
     name: str

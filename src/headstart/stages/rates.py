@@ -47,11 +47,11 @@ def best_rate(
     """
     if not plan.trial or len(plan.rates) == 1:
         return plan
-    short = replace(plan, epochs=plan.trial)
     fit, held = ground.splits.folds[0]
     start = plan.starts[0]
     head = start_head(start, ground.probe.refit(fit), ground.seed)
-    recipes = [recipe_of(short, rate, fit, ground.seed) for rate in plan.rates]
+    recipes = [recipe_of(plan, rate, fit, ground.seed) for rate in plan.rates]
+    recipes = [replace(recipe, steps=min(plan.trial, recipe.steps)) for recipe in recipes]
     losses = []
     with ground.track(f"{plan.name}, rates", sum(recipe.steps for recipe in recipes)) as advance:
         watch = ground.watch(folder, left, advance)
