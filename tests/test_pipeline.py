@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from forks import command, starter
+from headstart.base import recorded
 from headstart.data.check import Checked
 from headstart.data.examples import Example, Examples, FileContent
 from headstart.options import Options, Stopwatch
@@ -157,3 +158,9 @@ def test_the_more_is_judged_in_the_end_the_more_time_is_set_aside_for_it(base: B
     assert aside(0, 1000) == RESERVE + 2 * 1.5
     assert aside(300, 1000) - aside(0, 1000) == pytest.approx(300 * 0.05)
     assert aside(300, 10) - aside(0, 10) == pytest.approx(300 * SLOW), "ten are too few to know the speed by"
+
+
+@pytest.mark.parametrize(("costly", "lengths"), [(True, [2, 3, 4, 5]), (False, [9, 3, 7, 2])])
+def test_what_is_recorded_for_a_check_is_short_where_each_is_a_text_to_write(costly: bool, lengths: list[int]) -> None:
+    inputs = [np.zeros((length, 2), np.float32) for length in (9, 3, 7, 2, 5, 4)]
+    assert [len(x_L2) for x_L2 in recorded(inputs, costly)] == lengths

@@ -105,12 +105,12 @@ def begin(options: Options, track: Track, watch: Stopwatch, tell: Tell = lambda 
     note(encode_with.root, checked, backbone, probed, target_N, aim)
     if way is not None:
         encode_with = replace(encode_with, backbone=way.open())
-    golden = _golden(sample([e.content for e in data.examples.items], encode_with.load), aim.costly)
+    golden = recorded(sample([e.content for e in data.examples.items], encode_with.load), aim.costly)
     mark = data_fingerprint(data)
     return Base(options, task, encode_with, features, data, x_ND, divided, probed, mark, golden, general, choice)
 
 
-def _golden(inputs: Sequence[Array], costly: bool) -> list[Array]:
+def recorded(inputs: Sequence[Array], costly: bool) -> list[Array]:
     """Return a few inputs to record with what the model gives for them: short ones where a text is written for each,
     which took 8 s for four sentences of medicine, and is done four times in a run."""
     return (sorted(inputs, key=len) if costly else list(inputs))[:GOLDEN]
