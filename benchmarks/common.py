@@ -13,7 +13,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line has it; before torch is loaded
+from headstart.process import wait_asleep
+
+wait_asleep()  # as on the command line; before torch is loaded
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
