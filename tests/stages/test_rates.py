@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from climb_samples import YES, Around, assert_same_climb, climbed, places, rung
 from headstart.pipeline import Base
+from headstart.stages import rates
 from headstart.stages.plan import RungPlan
 
 pytestmark = pytest.mark.usefixtures("calm")
@@ -53,6 +59,30 @@ def test_a_run_that_was_killed_while_rates_were_tried_ends_with_the_same_bits(
     with pytest.raises(KeyboardInterrupt):
         climbed(base, tmp_path / "killed", [rated(base)], [YES], Around(kill=kill))
     assert_same_climb(climbed(base, tmp_path / "killed", [rated(base)], [YES]), whole)
+
+
+@given(st.integers(2, 3000), st.integers(0, 9))
+def test_short_trainings_leave_out_some_examples_of_all_kinds_that_are_learned_from(count: int, seed: int) -> None:
+    fit = 3 * np.arange(count)
+    inner, left_out = rates._apart(fit, seed)
+    assert sorted([*inner, *left_out]) == fit.tolist()
+    assert len(left_out) == max(1, min(rates.MOST, count // rates.SHARE))
+    again, _ = rates._apart(fit, seed)
+    np.testing.assert_array_equal(inner, again)
+
+
+def test_what_choices_are_made_by_is_not_looked_at_for_the_rate(base: Base, tmp_path: Path) -> None:
+    _, held = base.divided.splits.folds[0]
+    unlike = np.array(base.divided.target_N)
+    unlike[held] = 0  # else labels would say another rate
+    other = replace(base, divided=replace(base.divided, target_N=unlike))
+    for i, each in enumerate((base, other)):
+        climbed(each, tmp_path / str(i), [rated(base)], [YES])
+    for rate in RATES:
+        one, two = (
+            load_file(next(tmp_path.glob(f"{i}/*/trial-fresh-{rate:g}/held.safetensors")))["loss"] for i in (0, 1)
+        )
+        np.testing.assert_array_equal(one, two)
 
 
 def test_where_the_time_ends_while_rates_are_tried_the_rung_is_given_up(base: Base, tmp_path: Path) -> None:
