@@ -143,7 +143,8 @@ def domain(given: argparse.Namespace, folder: Path) -> None:
     for count in given.counts:
         data = medical(folder / f"data-{count}", count, given.seed)
         runs = {"moved": [given.backbone], "kept": [given.backbone, "--keep", str(pairs)], "new": [NEW]}
-        for name, backbone in runs.items():
+        for name in given.runs:
+            backbone = runs[name]
             out = folder / f"{name}-{count}"
             words = [str(data), "--from", "en", "--to", "fr", "--budget", given.budget, "--seed", str(given.seed)]
             scores = fitted([*words, "--backbone", *backbone], out)
@@ -159,6 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--counts", type=int, nargs="+", default=[500, 2000], help="pairs of the medical data")
+    parser.add_argument("--runs", nargs="+", default=["moved", "kept", "new"], choices=["moved", "kept", "new"],
+                        help="of the medical data: from --backbone, with --keep, from nothing")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", default="", help="where models go; else they are removed")
     given = parser.parse_args(arguments)
