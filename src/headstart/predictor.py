@@ -21,7 +21,7 @@ from headstart.heads.finding import FindingHead
 from headstart.heads.head import Head
 from headstart.heads.texts import TextHead
 from headstart.ragged import pile
-from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, load_head
+from headstart.stages.ship import GOLDEN, GOLDEN_TOLERANCE, HEAD, RECORD, each_alone, load_head
 from headstart.store import file_digest, load_json, recover_folder
 from headstart.tasks import task_named
 from headstart.tasks.task import Task
@@ -215,7 +215,7 @@ class Predictor:
         network = self.task.network(self.backbone.trunk, self.backbone.preprocess)
         features_ND = pile(list(TorchEngine(network).run(list(golden["inputs"]))))
         means = self.aim.probabilities
-        worst = self.aim.apart(means(self.head.logits(features_ND)), means(golden["logits"]))
+        worst = self.aim.apart(means(each_alone(self.head, features_ND)), means(golden["logits"]))
         if not worst <= GOLDEN_TOLERANCE:
             raise ModelError(
                 "The model does not reproduce its golden outputs here.",

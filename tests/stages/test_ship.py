@@ -25,7 +25,7 @@ from headstart.encoder import Encoder
 from headstart.errors import DiskFullError, ModelError, UsageError
 from headstart.heads.linear import LinearHead
 from headstart.stages import ship as stage
-from headstart.stages.ship import FILES, GOLDEN, HEAD, RECORD, Model, check_out, load_head, ship
+from headstart.stages.ship import FILES, GOLDEN, HEAD, RECORD, Model, check_out, each_alone, load_head, ship
 from headstart.store import file_digest, load_json
 from headstart.tasks.image_classification import IMAGE_CLASSIFICATION
 
@@ -324,3 +324,14 @@ def test_a_kill_while_a_model_is_written_leaves_the_older_one_usable(
     assert tree(out)[HEAD] != before[HEAD]
     assert (out / "notes.txt").read_text() == "mine"
     assert [path.name for path in out.parent.iterdir()] == [out.name], "something was left beside it"
+
+
+def test_what_is_recorded_for_a_check_hangs_on_no_neighbour() -> None:
+    """As what a translator writes does by its last bits, and by how long a text beside it is."""
+
+    class Neighbours:
+        def logits(self, x_ND: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            return np.full((len(x_ND), 2 + int(x_ND.max())), float(len(x_ND)))
+
+    found = each_alone(Neighbours(), np.array([[1.0], [0.0]]))  # type: ignore[arg-type]
+    assert found.tolist() == [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]

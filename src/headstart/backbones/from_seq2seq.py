@@ -16,7 +16,7 @@ from headstart.backbones.languages import set_to, spoken
 from headstart.backbones.scratch import rebuilt
 from headstart.backbones.sentences import Sentences, digest_of, hush, longest
 from headstart.data.examples import Examples
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -151,10 +151,24 @@ def _save(fed: Sentences, folder: Path, labels: tuple[str, ...], network: Any, h
     network.save_pretrained(folder)
     fed.source.save_pretrained(folder)
     again = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype="float32", trust_remote_code=False)
+    _same_weights(network, again)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     told = spoken(tokenizer, again, fed.languages, str(folder))
     read = replace(fed, source=set_to(_copied(tokenizer), told), target=set_to(tokenizer, told), known={})
     return Saved("transformers", _code(fed), _writing(freeze(again), read, head))
+
+
+def _same_weights(network: nn.Module, again: nn.Module) -> None:
+    """Raises ModelError where a network that was read back has another weight: texts alone would hide small ones."""
+    import torch
+
+    read = again.state_dict()
+    if lost := [n for n, t in network.state_dict().items() if n not in read or not torch.equal(t.cpu(), read[n].cpu())]:
+        raise ModelError(
+            "The translator as transformers loads it has other weights; it was not saved.",
+            found=", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
+            hint="This architecture is unusual: please report it, and take another backbone.",
+        )
 
 
 def _code(fed: Sentences) -> str:

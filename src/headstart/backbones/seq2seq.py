@@ -69,7 +69,13 @@ def depths(backbone: Backbone) -> tuple[Depth, ...]:
         half = cut()
         mine = sum(p.numel() for n, p in half.top.named_parameters() if n not in half.shared)
         out.append(Depth(name, mine / total, cut))
-    return (*out, Depth(EVERYTHING, 1.0))
+    return (*out, Depth(EVERYTHING, 1.0, kept=tuple(f"network.{name}" for name in unsaved(network))))
+
+
+def unsaved(network: Any) -> frozenset[str]:
+    """Return the names of parameters that a network's library does not save but computes anew, such as Marian's sines
+    of positions: what they learned would be lost on the way to the file."""
+    return frozenset(getattr(network, "_keys_to_ignore_on_save", None) or ())
 
 
 def _crossing(path: str) -> bool:
@@ -84,7 +90,10 @@ def _halves(network: Any, wanted: Callable[[str], bool]) -> _Half:
     decoder = {id(p) for p in network.get_decoder().parameters()} | {
         id(p) for p in getattr(network, "lm_head", nn.Module()).parameters()
     }
+    lost = {f"network.{name}" for name in unsaved(network)}
     frozen = tuple(
-        name for name, p in top.named_parameters() if id(p) in below or id(p) not in decoder or not wanted(f".{name}")
+        name
+        for name, p in top.named_parameters()
+        if id(p) in below or id(p) not in decoder or not wanted(f".{name}") or name in lost
     )
     return _Half(States(network), top, frozen)

@@ -77,6 +77,15 @@ class Model:
     learned: Sequence[str] = ()
 
 
+def each_alone(head: Head, features_ND: NDArray[Any]) -> NDArray[np.float64]:
+    """Return logits_NK of a few examples, each by itself.
+
+    What a translator that knows little writes hangs on the last bits, and those on what is beside a text: one was
+    thrown away for that, after ten minutes.
+    """
+    return pile([head.logits(x_D[None])[0] for x_D in features_ND])
+
+
 def check_out(out: Path, data: Path) -> None:
     """Refuse to write over a folder that headstart did not make; clear up after a run that was killed while writing.
 
@@ -127,13 +136,13 @@ def ship(
         StoreError: it cannot be written; an older folder stays as it was.
     """
     head, aim = model.aim.outward(model.head), model.aim
-    logits_NK = head.logits(run(model.backbone.trunk, golden))
+    logits_NK = each_alone(head, run(model.backbone.trunk, golden))
     saved: list[Saved] = []
 
     def write(folder: Path) -> None:
         weight_DK, bias_K = head.folded()
         saved.append(model.backbone.save(folder, aim.outputs, weight_DK, bias_K))
-        given_NK = aim.probabilities(run(saved[0].model, golden))
+        given_NK = aim.probabilities(pile([run(saved[0].model, [each])[0] for each in golden]))
         _same(saved[0].library, aim.apart(given_NK, aim.probabilities(logits_NK)))
         _say_problem(folder / "config.json", aim.problem)
         save_arrays(folder / GOLDEN, {"inputs": pile(golden), "logits": logits_NK.astype(np.float32)})
