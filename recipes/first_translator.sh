@@ -14,6 +14,7 @@
 #            seed 0, 1h, fp32   BLEU 56.7 (55.1 to 58.6)   chrF2++ 72.2 (71.1 to 73.4)   8 of 9 epochs
 #            seed 1, 35m, bf16  BLEU 56.9 (55.1 to 58.5)   chrF2++ 72.4 (71.1 to 73.5)   7 of 8 epochs, then time was out
 #            seed 2, 35m, bf16  BLEU 55.7 (53.8 to 57.5)   chrF2++ 71.5 (70.3 to 72.7)   7 epochs
+#            All three had learned vectors of positions too, which transformers does not save; to be run again.
 set -e
 data=${1:?a folder of train.en.gz, train.fr.gz, val.en.gz, val.fr.gz, test_2016_flickr.en.gz, test_2016_flickr.fr.gz}
 headstart fit "$data" --backbone new:marian-small --budget "${2:-1h}" --seed "${3:-0}" --out "${4:-first-translator}"

@@ -69,7 +69,7 @@ def depths(backbone: Backbone) -> tuple[Depth, ...]:
         half = cut()
         mine = sum(p.numel() for n, p in half.top.named_parameters() if n not in half.shared)
         out.append(Depth(name, mine / total, cut))
-    return (*out, Depth(EVERYTHING, 1.0, kept=tuple(f"network.{name}" for name in unsaved(network))))
+    return (*out, Depth(EVERYTHING, 1.0, kept=tuple(f"network.{name}" for name in sorted(unsaved(network)))))
 
 
 def unsaved(network: Any) -> frozenset[str]:
