@@ -131,10 +131,11 @@ def first(given: argparse.Namespace, folder: Path) -> None:
 def related(given: argparse.Namespace, folder: Path) -> None:
     """Another language, with few pairs: from a model of the first, and from nothing with the same time."""
     data = multi30k(folder / "data", "en", "de", given.pairs)
-    for name in (given.backbone, NEW):
-        words = [str(data), "--from", "en", "--to", "de", "--backbone", name, "--budget", given.budget]
-        scores = fitted([*words, "--seed", str(given.seed)], folder / ("new" if name == NEW else "moved"))
-        keep("translations", figures("en-de", Path(name).name, given.budget, scores))
+    for run, name in (("moved", given.backbone), ("new", NEW)):
+        if run in given.runs:
+            words = [str(data), "--from", "en", "--to", "de", "--backbone", name, "--budget", given.budget]
+            scores = fitted([*words, "--seed", str(given.seed)], folder / run)
+            keep("translations", figures("en-de", Path(name).name, given.budget, scores))
 
 
 def domain(given: argparse.Namespace, folder: Path) -> None:
@@ -161,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--counts", type=int, nargs="+", default=[500, 2000], help="pairs of the medical data")
     parser.add_argument("--runs", nargs="+", default=["moved", "kept", "new"], choices=["moved", "kept", "new"],
-                        help="of the medical data: from --backbone, with --keep, from nothing")  # fmt: skip
+                        help="from --backbone, of the medical data with --keep, from nothing")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", default="", help="where models go; else they are removed")
     given = parser.parse_args(arguments)
