@@ -53,7 +53,17 @@ def test_a_network_that_would_be_loaded_with_another_weight_is_not_saved() -> No
     again, _ = tiny_pairs.marian()
     again.load_state_dict(network.state_dict())
     _same_weights(network, again)
+    positions = network.model.encoder.embed_positions.weight
     with torch.no_grad():
+        positions.copy_(positions.half())  # as a published file may have them
+        assert not torch.equal(positions, again.model.encoder.embed_positions.weight)
+        _same_weights(network, again)
+        positions[3, 2] += 0.01
+    with pytest.raises(ModelError, match="other weights") as told:
+        _same_weights(network, again)
+    assert "embed_positions" in told.value.found
+    with torch.no_grad():
+        positions[3, 2] -= 0.01
         again.model.shared.weight[3, 2] += 1e-6
     with pytest.raises(ModelError, match="other weights") as told:
         _same_weights(network, again)

@@ -78,11 +78,8 @@ class Model:
 
 
 def each_alone(head: Head, features_ND: NDArray[Any]) -> NDArray[np.float64]:
-    """Return logits_NK of a few examples, each by itself.
-
-    What a translator that knows little writes hangs on the last bits, and those on what is beside a text: one was
-    thrown away for that, after ten minutes.
-    """
+    """Return logits_NK of a few examples, each by itself: how long a text may become, and its last bits, hang on what
+    is written beside it."""
     return pile([head.logits(x_D[None])[0] for x_D in features_ND])
 
 
