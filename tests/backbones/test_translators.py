@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import tiny_pairs
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.from_seq2seq import between, sentences, translator
-from headstart.backbones.translators import fitted
+from headstart.backbones.translators import fitted, open_translation_backbone
 from headstart.backbones.vocabulary import OWN, SPELLED, spells_out, trained
 from headstart.data.examples import CellContent, Example, Examples
 
@@ -36,6 +39,26 @@ def test_of_the_language_that_it_writes_already_a_vocabulary_stays(french: Backb
     assert made.weights == french.weights
     assert sentences(made).source.get_vocab() == fed.source.get_vocab()
     assert not made.why
+
+
+def test_a_new_piece_starts_as_the_word_that_the_network_writes_where_it_stands(tmp_path: Path) -> None:
+    taught = open_translation_backbone(str(tiny_pairs.taught_folder(tmp_path / "taught")))
+    found = tiny_pairs.sentences(60, seed=5)
+    items = tuple(
+        Example(
+            f"row {i}", CellContent(lambda source=source: source.encode()), target[::-1]
+        )  # words and order reversed
+        for i, (source, target) in enumerate(found)
+    )
+    taught = between(taught, ("en", "fr"))
+    made = fitted(taught, Examples(items, "a table", kind="text", goal="text", languages=("en", "xx")))
+    assert "as what it wrote where they stand" in made.why
+    old, new = sentences(taught).source.get_vocab(), sentences(made).source.get_vocab()
+    before, after = (b.trunk.network.get_input_embeddings().weight.detach() for b in (taught, made))
+    both = [(f"▁{word[::-1]}", f"▁{word}") for word in tiny_pairs.FRENCH]
+    near = [torch.cosine_similarity(after[new[n]], before[old[o]], 0) for n, o in both if n in new and o in old]
+    assert len(near) > 5
+    assert float(np.median(near)) > 0.9
 
 
 def test_another_language_is_written_by_pieces_of_its_own(french: Backbone) -> None:

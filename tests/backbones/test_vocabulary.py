@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import tiny_pairs
-from headstart.backbones.vocabulary import SPELLED, carried, grown, pieces, spells_out, tokenizer_of, trained
+from headstart.backbones.vocabulary import SILENT, SPELLED, carried, grown, pieces, spells_out, tokenizer_of, trained
 
 GERMAN = ["der hund sieht die katze", "ein alter mann hört den fluss", "das haus ist gross", "er mag das auto"] * 20
 
@@ -50,6 +50,22 @@ def test_pieces_in_common_keep_their_rows_and_others_start_as_the_mean_of_theirs
     assert torch.allclose(after[table[other]], expected, atol=0.1 * float(before.std()))
     assert len(torch.unique(after, dim=0)) == len(after), "two pieces could not be told apart"
     assert network.config.pad_token_id == table["<pad>"] == network.generation_config.decoder_start_token_id
+
+
+def test_a_piece_with_others_that_stand_for_it_starts_as_their_mean_and_old_ones_fall_silent() -> None:
+    network, old = tiny_pairs.marian()
+    before = network.get_input_embeddings().weight.detach().clone()
+    both, known = grown(old, trained(GERMAN, 100), ("en", "de"), 64), old.get_vocab()
+    [piece, *_] = sorted(set(both.get_vocab()) - set(known))
+    carried(network, old, both, {piece: {"▁chien": 0.75, "▁chat": 0.25}})
+    table, bias = both.get_vocab(), network.final_logits_bias[0]
+    expected = 0.75 * before[known["▁chien"]] + 0.25 * before[known["▁chat"]]
+    row = network.get_input_embeddings().weight[table[piece]]
+    assert torch.allclose(row, expected, atol=0.1 * float(before.std()))
+    written = {both.spm_target.id_to_piece(i) for i in range(both.spm_target.get_piece_size())}
+    assert all((bias[at] == SILENT) == (name not in written) for name, at in table.items())
+    ids = network.generate(**both(["dog sees cat"], return_tensors="pt"), max_new_tokens=8, num_beams=1)[0, 1:]
+    assert set(both.convert_ids_to_tokens(ids)) <= written
 
 
 def test_a_grown_tokenizer_reads_as_the_old_one_and_writes_by_the_new() -> None:

@@ -50,6 +50,19 @@ def test_the_loss_is_that_of_transformers(backbone: Backbone) -> None:
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-5)
 
 
+def test_what_is_missed_is_the_share_of_words_that_are_not_the_likeliest(backbone: Backbone) -> None:
+    fed, x_N = sentences(backbone), tokens(backbone)
+    labels_BT = fed.labels(TARGETS)
+    network = backbone.trunk.network
+    ids = torch.where(x_N[..., 1] == 1, x_N[..., 0], network.config.pad_token_id).long()
+    with torch.inference_mode():
+        said = network(input_ids=ids, attention_mask=x_N[..., 1].long(), labels=labels_BT).logits.argmax(-1)
+        found = writer(backbone).missed(x_N, codes())
+    there = [(int(a), int(b)) for a, b in zip(said.flatten(), labels_BT.flatten(), strict=True) if b != -100]
+    assert found.item() == pytest.approx(sum(a != b for a, b in there) / len(there))
+    assert len(there) < labels_BT.numel(), "no text was filled up"
+
+
 def test_labels_are_smoothed_in_training_alone(backbone: Backbone) -> None:
     model, x_N = writer(backbone, smoothing=0.1), tokens(backbone)
     with torch.inference_mode():

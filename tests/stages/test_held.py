@@ -114,5 +114,4 @@ def test_the_held_out_loss_is_of_the_average_and_leaves_the_training_as_it_was(s
 def test_a_loss_that_is_no_number_is_infinite() -> None:
     model = top(lively())
     _, training = begun(model, RECIPE, fitted(), AIM)
-    aim = replace(AIM, watched=lambda *_: torch.tensor(math.nan))
-    assert held_loss(model, training, fitted(), HELD, aim) == math.inf
+    assert held_loss(model, training, fitted(), HELD, AIM, lambda *_: torch.tensor(math.nan)) == math.inf

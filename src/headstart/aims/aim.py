@@ -137,8 +137,9 @@ class Aim:
             where that is the same.
         apart: (what one model says, what another says, as `probabilities` gives it) -> by how much they differ at most.
         costly: whether heads take so long that choices are made on one part held out, and nothing is trained twice.
-        watched: (model, x_B..., truth_B) -> the loss by which a training is stopped early, where `loss_N` of what a
+        watched: (model, x_B..., truth_B) -> the loss by which short trainings are compared, where `loss_N` of what a
             model gives would take long.
+        ended: the same, but what ends a training once it no longer falls, where that is another.
         pairs: whether two examples are either of one class or not, so that pairs of them can teach.
         lengths: truth_N -> how long each is to a network, in the unit of the task's `size`; None where all are alike.
     """
@@ -168,4 +169,5 @@ class Aim:
     costly: bool = False
     pairs: bool = False
     watched: Loss | None = None
+    ended: Loss | None = None
     lengths: Callable[[Truth], Index] | None = None

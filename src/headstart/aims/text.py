@@ -70,6 +70,7 @@ def some_text(languages: tuple[str, ...]) -> Aim:
         apart=apart,
         costly=True,
         watched=lambda model, x_B, truth_BT: model.loss(x_B, truth_BT),
+        ended=lambda model, x_B, truth_BT: model.missed(x_B, truth_BT),
         lengths=_lengths,
     )
 

@@ -21,6 +21,8 @@ NOTHING = (
     "--backbone names one that knows the languages, such as Helsinki-NLP/opus-mt-en-fr of the hub, or a folder"
 )
 LENGTH = 128
+LOOKED = 1000
+"""Sources that are translated to find what stands for what; they take some ten seconds."""
 MODEL = {
     "d_model": 256, "encoder_layers": 3, "decoder_layers": 3, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4, "encoder_ffn_dim": 1024, "decoder_ffn_dim": 1024, "dropout": 0.1,
@@ -123,19 +125,48 @@ def _respelled(backbone: Backbone, examples: Examples, languages: tuple[str, str
     from headstart.backbones.vocabulary import OWN, SPELLED, carried, grown, spells_out, trained
 
     fed = sentences(backbone)
-    _, targets = _texts(examples)
+    sources, targets = _texts(examples)
     fresh = trained(targets)
-    times = spells_out(fed.source, _some(targets), fresh)
-    same = bool(languages[1]) and languages[1] == (fed.languages[1] or fed.source.target_lang)
+    times = spells_out(fed.source, _some(targets, 500), fresh)
+    own = (fed.source.source_lang, fed.source.target_lang)
+    known = [a or b for a, b in zip(fed.languages, own, strict=True)]
+    same = bool(languages[1]) and languages[1] == known[1]
     if times < (OWN if same else SPELLED) or fed.source.separate_vocabs:
         return backbone
     network = deepcopy(backbone.trunk.network)
     tokenizer = grown(fed.source, fresh, languages, fed.length)
-    new = carried(network, fed.source, tokenizer)
+    reads = languages[0] in ("", known[0]) or not known[0]
+    stands = {} if same or not reads else _standing(backbone, tokenizer, _some(sources, LOOKED), _some(targets, LOOKED))
+    new = carried(network, fed.source, tokenizer, stands)
     made = translator(network, tokenizer, backbone.name, backbone.source, languages)
     what = f"for the targets its vocabulary takes {times:.1f} times the pieces that one of these data takes"
-    return replace(made, why=f"{what}, so it writes by that one: {new} pieces are new, and start as means of old ones")
+    how = (
+        f"{len(stands)} as what it wrote where they stand, others as means of old ones"
+        if stands
+        else "as means of old ones"
+    )
+    return replace(made, why=f"{what}, so it writes by that one: {new} pieces are new, and start {how}")
 
 
-def _some(texts: Sequence[str]) -> list[str]:
-    return list(texts[:: max(1, len(texts) // 500)])
+def _standing(
+    backbone: Backbone, new: Any, sources: Sequence[str], targets: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return which pieces of the language that a network writes stand for those of the targets: it writes the sources,
+    and pieces of the one and the other that come together in pairs belong together."""
+    import numpy as np
+
+    from headstart.backbones.lexicon import lexicon
+    from headstart.heads.texts import Asking
+    from headstart.heads.writer import written
+    from headstart.ragged import pile
+
+    fed = sentences(backbone)
+    tokens_NL2 = pile([np.asarray(fed.load(source.encode())) for source in sources])
+    said = written(backbone.trunk.network, fed, tokens_NL2, Asking(beams=1))
+    old, known = fed.source, fed.source.get_vocab()
+    theirs = [[p for p in old.spm_target.encode(text, out_type=str) if p in known] for text in said]
+    return lexicon(theirs, [new.spm_target.encode(text, out_type=str) for text in targets])
+
+
+def _some(texts: Sequence[str], count: int) -> list[str]:
+    return list(texts[:: max(1, len(texts) // count)])[:count]

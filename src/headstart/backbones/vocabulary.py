@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +25,8 @@ OWN = 2.5
 with a vocabulary of these what the network could do before was lost (captions: BLEU 48.0, from 53.6)."""
 NOISE = 0.02
 """Of rows that start as means, as a share of the rows' own spread (as in Hewitt 2021, initialising new words)."""
+SILENT = -20.0
+"""Added to the logits of pieces that are never written."""
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
 
 
@@ -99,12 +101,20 @@ def spells_out(tokenizer: Any, texts: Sequence[str], fresh: bytes) -> float:
     return pieces(tokenizer.spm_target.serialized_model_proto(), texts) / max(1, pieces(fresh, texts))
 
 
-def carried(network: Any, old: Any, new: Any) -> int:
+def carried(network: Any, old: Any, new: Any, lexicon: Mapping[str, Mapping[str, float]] | None = None) -> int:
     """Give a Marian network the words of another tokenizer, in place; returns how many pieces are new to it.
 
-    A piece that both have keeps its row of the embedding; another gets the mean of the rows of the pieces into which
-    the old tokenizer cuts it (Gee et al. 2022, fast vocabulary transfer), the mean of all where it knows none; and a
-    little noise, or pieces of one mean would be as likely as each other, and which one is written left to rounding.
+    A piece that both have keeps its row of the embedding. Another gets the mean of the rows of the old pieces that
+    stand for it in a lexicon, weighted by their shares; else of those into which the old tokenizer cuts it (Gee et al.
+    2022, fast vocabulary transfer); the mean of all where it knows none. And a little noise, or pieces of one mean
+    would be as likely as each other, and which one is written left to rounding. With a lexicon, what the new tokenizer
+    does not write is ruled out by its bias: a piece starts as the likeness of an old one, and would not be heard.
+
+    Args:
+        network: a Marian network.
+        old: its tokenizer.
+        new: the tokenizer that it gets.
+        lexicon: a new piece -> the old pieces that stand for it, with shares that add up to 1; see `lexicon`.
     """
     import torch
 
@@ -114,12 +124,14 @@ def carried(network: Any, old: Any, new: Any) -> int:
     rows = torch.empty(len(table), before.shape[1])
     biases = torch.zeros(1, len(table))
     noise = NOISE * before.std() * torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
+    written = {*_pieces(new.spm_target.serialized_model_proto()), EOS} if lexicon else set(table)
     for piece, at in table.items():
-        ids = [known[piece]] if piece in known else _cut(old, piece)
-        rows[at] = before[ids].mean(0) if ids else before.mean(0)
+        shares = _shares(old, piece, lexicon or {})
+        ids, share_P = [known[p] for p in shares], torch.tensor(list(shares.values()))
+        rows[at] = share_P @ before[ids] if ids else before.mean(0)
         if piece not in known:
             rows[at] += noise[at]
-        biases[0, at] = bias[0, ids].mean() if ids else 0.0
+        biases[0, at] = (share_P @ bias[0, ids] if ids else 0.0) if piece in written else SILENT
     network.resize_token_embeddings(len(table), mean_resizing=False)
     with torch.no_grad():
         network.get_input_embeddings().weight.copy_(rows)
@@ -132,7 +144,12 @@ def carried(network: Any, old: Any, new: Any) -> int:
     return len(table.keys() - known.keys())
 
 
-def _cut(old: Any, piece: str) -> list[int]:
-    found = old.spm_target.encode(piece.replace("▁", " "), out_type=str)
+def _shares(old: Any, piece: str, lexicon: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the old pieces whose rows another starts from, with their shares."""
     known = old.get_vocab()
-    return [known[p] for p in found if p in known and p != UNK]
+    if piece in known:
+        return {piece: 1.0}
+    if piece in lexicon:
+        return lexicon[piece]
+    cut = [p for p in old.spm_target.encode(piece.replace("▁", " "), out_type=str) if p in known and p != UNK]
+    return {p: cut.count(p) / len(cut) for p in cut}

@@ -47,13 +47,27 @@ class Writer(nn.Module):
 
     def loss(self, x_B: torch.Tensor, codes_BT: torch.Tensor) -> torch.Tensor:
         """Return the mean cross entropy of the target's tokens, labels smoothed, in nats."""
+        logits_BTV, labels_BT = self._told(x_B, codes_BT)
+        smoothing = self.asking.smoothing if self.training else 0.0
+        flat_V = logits_BTV.float().flatten(0, 1)
+        return F.cross_entropy(flat_V, labels_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing)
+
+    def missed(self, x_B: torch.Tensor, codes_BT: torch.Tensor) -> torch.Tensor:
+        """Return the share of the target's tokens that are not the likeliest, given those before them.
+
+        What is written gets better long after the loss has turned: see dev/LOG.md.
+        """
+        logits_BTV, labels_BT = self._told(x_B, codes_BT)
+        there_BT = labels_BT != IGNORED
+        return (logits_BTV.argmax(-1) != labels_BT)[there_BT].float().mean()
+
+    def _told(self, x_B: torch.Tensor, codes_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits_BTV of each token of the target, given those before it, and labels_BT."""
         network: Any = self.body.network
         labels_BT = self.sentences.labels(texts_of(codes_BT.cpu().numpy())).to(x_B.device)
         with torch.autocast(x_B.device.type, dtype=torch.bfloat16, enabled=self.low):
             logits_BTV = network(**given(network, x_B), **taught(network, labels_BT), use_cache=False).logits
-        smoothing = self.asking.smoothing if self.training else 0.0
-        flat_V = logits_BTV.float().flatten(0, 1)
-        return F.cross_entropy(flat_V, labels_BT.flatten(), ignore_index=IGNORED, label_smoothing=smoothing)
+        return logits_BTV, labels_BT
 
     def head(self, temperature: float = 1.0) -> TextHead:
         """Return the head of the network as it is now."""

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from headstart.aims.aim import Aim
+from headstart.aims.aim import Aim, Loss
 from headstart.stages.batches import Batches, Source, target_tensor, tensor
 from headstart.stages.split import Index
 from headstart.stages.tune import Training
@@ -17,13 +17,24 @@ from headstart.stages.tune import Training
 _JUDGED = 64
 
 
-def held_loss(model: Any, training: Training, batches: Batches, held: Index, aim: Aim) -> float:
+def held_loss(
+    model: Any, training: Training, batches: Batches, held: Index, aim: Aim, watched: Loss | None = None
+) -> float:
     """Return the loss of the average of a training's weights on held examples, infinite where it is no number; the
-    training is left as it was."""
+    training is left as it was.
+
+    Args:
+        model: that is trained.
+        training: of it.
+        batches: what on.
+        held: examples that it is not trained on.
+        aim: whose loss it is, of what the model gives for them...
+        watched: ...unless it is this one, computed batch by batch.
+    """
     now = {n: t.clone() for n, t in training.followed.items()}
     training.use(training.average)
-    if aim.watched:
-        value = watched_loss(model, batches, held, aim)
+    if watched is not None:
+        value = watched_loss(model, batches, held, watched)
     else:
         said_HK = logits_of(model, batches.source, held, batches.device, batches.size_N)
         value = float(aim.loss_N(said_HK, batches.target_N[held]).mean())
@@ -31,9 +42,8 @@ def held_loss(model: Any, training: Training, batches: Batches, held: Index, aim
     return value if np.isfinite(value) else float("inf")
 
 
-def watched_loss(model: Any, batches: Batches, held: Index, aim: Aim) -> float:
-    """Return the mean of the loss that is watched on held examples, in eval mode; the model is left as it was."""
-    assert aim.watched is not None
+def watched_loss(model: Any, batches: Batches, held: Index, watched: Loss) -> float:
+    """Return the mean of a loss on held examples, in eval mode; the model is left as it was."""
     was = [(module, module.training) for module in model.modules()]
     model.eval()
     total, held = 0.0, held[_by_size(held, batches.size_N)]
@@ -41,7 +51,7 @@ def watched_loss(model: Any, batches: Batches, held: Index, aim: Aim) -> float:
         for at in range(0, len(held), _JUDGED):
             rows = held[at : at + _JUDGED]
             x_B = tensor(batches.source.clean(rows), batches.device)
-            loss = aim.watched(model, x_B, target_tensor(batches.target_N[rows], batches.device))
+            loss = watched(model, x_B, target_tensor(batches.target_N[rows], batches.device))
             total += float(loss) * len(rows)
     for module, training in was:
         module.training = training

@@ -164,7 +164,7 @@ def new_plan(speed: Speed, examples: int, left: float) -> RungPlan:
     epoch = NEW_MARGIN * examples * speed.step
     epochs = max(1, min(NEW_EPOCHS, int(left / epoch)))
     why = {
-        "epochs": f"as many as fit in, {NEW_EPOCHS} at most; it ends where the held-out loss no longer falls",
+        "epochs": f"as many as fit in, {NEW_EPOCHS} at most; it ends where no more held-out words are got right",
         "batch": _steps(NEW_BATCH),
         "folds": "what was watched ships",
         "starts": "random weights",
@@ -219,7 +219,7 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, 
     how = "drawn anew each epoch" if speed.share >= 1 else below
     return {
         "views": f"{how}; {less}",
-        "epochs": f"as many as fit in, {LONG[0][1]} at most; it ends where the held-out loss no longer falls"
+        "epochs": f"as many as fit in, {LONG[0][1]} at most; it ends where no more held-out words are got right"
         if level.long
         else f"about {longer * STEPS} steps in all for {examples} examples, {longer * EPOCHS[0]} to "
         f"{longer * EPOCHS[1]} epochs; {less}",

@@ -104,7 +104,7 @@ def attempt(
     start, training = begun(model, recipe, batches, aim, by_pairs)
 
     def loss() -> float:
-        return held_loss(model, training, batches, held, aim)
+        return held_loss(model, training, batches, held, aim, aim.ended or aim.watched)
 
     ran(training, batches, folder, watch, None if by_pairs else loss)
     ends = [between(start, training.average, alpha) for alpha in alphas]
@@ -142,7 +142,7 @@ def glimpse(model: Any, recipe: Recipe, batches: Batches, held: Index, aim: Aim,
         pass
     _, training = begun(model, recipe, batches, aim)
     ran(training, batches, folder, watch)
-    value = held_loss(model, training, batches, held, aim)
+    value = held_loss(model, training, batches, held, aim, aim.watched)
     save_arrays(done, {"loss": np.array([value])})
     for spent in folder.glob("step-*.safetensors"):
         spent.unlink(missing_ok=True)
