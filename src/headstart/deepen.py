@@ -188,7 +188,8 @@ def deepen(
 def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Plan:
     """Add the plan of training from scratch, or why there is none."""
     fit, judged = halves(ground.splits)
-    size = min(BATCH, max(4, len(fit) // 8))
+    own = ground.encoder.task.rates(ground.encoder.backbone)
+    size = batch_of(len(fit), BATCH) if own else min(BATCH, max(4, len(fit) // 8))  # as the transfer run's
     some = typical(ground, fit)
     inputs_ = [ground.encoder.load(ground.items[i].content.read()) for i in some]
     x_B = pile([inputs_[i % len(inputs_)] for i in range(size)])

@@ -44,8 +44,9 @@ def test_all_that_a_rung_may_change_is_saved(backbone: Backbone, place: int, tmp
 def test_sines_of_positions_stay_as_they_are() -> None:
     network, _ = tiny_pairs.marian()
     assert unsaved(network) == {"model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight"}
-    names = dict(Translating(network).named_parameters())
+    names = dict(Translating(network).requires_grad_(True).named_parameters())
     assert all(f"network.{name}" in names for name in unsaved(network))
+    assert {name.removeprefix("network.") for name, p in names.items() if not p.requires_grad} == unsaved(network)
 
 
 def test_a_network_that_would_be_loaded_with_another_weight_is_not_saved() -> None:

@@ -34,6 +34,13 @@ class Translating(nn.Module):
     def forward(self, tokens_NL2: torch.Tensor) -> torch.Tensor:
         return tokens_NL2
 
+    def requires_grad_(self, requires_grad: bool = True) -> Translating:
+        """Let all be trained that is saved; see `unsaved`."""
+        lost = unsaved(self.network)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(requires_grad and name not in lost)
+        return self
+
 
 class States(nn.Module):
     """tokens_NL2 -> states_NLD: what the encoder gives of a text's first part, zeros where there is no token."""
