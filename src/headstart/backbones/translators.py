@@ -140,11 +140,8 @@ def _respelled(backbone: Backbone, examples: Examples, languages: tuple[str, str
     new = carried(network, fed.source, tokenizer, stands)
     made = translator(network, tokenizer, backbone.name, backbone.source, languages)
     what = f"for the targets its vocabulary takes {times:.1f} times the pieces that one of these data takes"
-    how = (
-        f"{len(stands)} as what it wrote where they stand, others as means of old ones"
-        if stands
-        else "as means of old ones"
-    )
+    count = len(stands.keys() - fed.source.get_vocab().keys())
+    how = f"{count} of them as what it wrote where they stand" if count else "as means of old ones"
     return replace(made, why=f"{what}, so it writes by that one: {new} pieces are new, and start {how}")
 
 

@@ -16,9 +16,6 @@ from headstart.backbones.sentences import hush
 SIZE = 4000
 """Pieces of a new vocabulary: few pairs want few of them (Sennrich and Zhang 2019, 1905.11901), and a batch of captions
 took 0.6 times the seconds that it took with 8,000 (see dev/LOG.md)."""
-_FEWEST, SEEN = 200, 32
-"""A piece for so many characters of the texts, or most are seen once or twice and are learned by heart: of a thousand
-German captions 2,000 pieces, where translations got chrF++ 43.5; 43.1 with 4,000, 41.6 with 1,000 (see dev/LOG.md)."""
 SPELLED = 1.3
 """A vocabulary that takes so many times the pieces that one made of the data takes is not the one for them. English
 captions and their French, by a vocabulary of both: 1.00; German by it: see dev/LOG.md."""
@@ -32,21 +29,19 @@ SILENT = -20.0
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
 
 
-def trained(texts: Iterable[str], size: int = 0) -> bytes:
+def trained(texts: Iterable[str], size: int = SIZE) -> bytes:
     """Return a SentencePiece model of texts: `</s>` is 0 and `<unk>` 1, as Marian wants.
 
     Args:
         texts: of both languages.
-        size: pieces, fewer where the texts have not so many; 0 for as many as their length bears.
+        size: pieces, fewer where the texts have not so many.
     """
     import sentencepiece
 
-    texts = list(texts)
-    size = size or max(_FEWEST, min(SIZE, sum(map(len, texts)) // SEEN))
     model = io.BytesIO()
     sentencepiece.set_min_log_level(2)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts), model_writer=model, vocab_size=size, hard_vocab_limit=False,
+        sentence_iterator=iter(list(texts)), model_writer=model, vocab_size=size, hard_vocab_limit=False,
         character_coverage=1.0, eos_id=0, unk_id=1, bos_id=-1, pad_id=-1, num_threads=1,
     )  # fmt: skip
     return model.getvalue()
