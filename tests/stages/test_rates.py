@@ -51,6 +51,14 @@ def test_where_there_is_nothing_to_try_all_rates_are_trained_with(
     assert set(trainings(around)) == {f"fold0-fresh-{rate:g}" for rate in plan.rates}
 
 
+def test_of_one_example_the_first_rate_is_taken(base: Base, tmp_path: Path) -> None:
+    folds = base.divided.splits.folds
+    few = replace(base.divided.splits, folds=((folds[0][0][:1], folds[0][1]), *folds[1:]))
+    around = Around()
+    climbed(replace(base, divided=replace(base.divided, splits=few)), tmp_path, [rated(base)], [YES], around)
+    assert set(trainings(around)) == {f"fold0-fresh-{RATES[0]:g}"}
+
+
 @pytest.mark.parametrize("kill", [3, 25, 47, 55])
 def test_a_run_that_was_killed_while_rates_were_tried_ends_with_the_same_bits(
     base: Base, tmp_path: Path, kill: int

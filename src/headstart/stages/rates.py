@@ -61,6 +61,8 @@ def best_rate(
     """
     if not plan.trial or len(plan.rates) == 1:
         return plan
+    if len(ground.splits.folds[0][0]) < 2:  # of one example nothing can be left out
+        return replace(plan, rates=plan.rates[:1], trial=0)
     fit, held = _apart(ground.splits.folds[0][0], ground.seed)
     start = plan.starts[0]
     head = start_head(start, ground.probe.refit(fit), ground.seed)
