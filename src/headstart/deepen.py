@@ -174,7 +174,7 @@ def deepen(
 
     if chosen.scratch is not None:
         with watch("scratch"):
-            rows = np.union1d(fit, judged)
+            rows = np.union1d(ground.splits.used, judged)
             source = inputs(ground.encoder, ground.items, rows, ground.seed, ground.track, ground.clock)
             made = from_scratch(ground, source, chosen.scratch, fit, judged, ground.folder / "scratch", left)
     points: tuple[Point, ...] = ()

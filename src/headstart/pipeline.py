@@ -242,7 +242,7 @@ def _tuned(base: Base, backbone: Backbone, clock: Callable[[], float]) -> tuple[
 
 def _ship(story: Story, base: Base, backbone: Backbone, watch: Stopwatch) -> dict[str, Any]:
     shipping = watch.clock()
-    learned = [base.data.digests[i] for i in base.divided.splits.train]
+    learned = [base.data.digests[i] for i in base.divided.splits.used]
     model = Model(backbone, story.head, story.aim, story.record(), learned)
     said: dict[str, Any] = {}
 

@@ -13,7 +13,7 @@ from headstart.aims import aim_for, goal_asked
 from headstart.aims.aim import Aim, Truth
 from headstart.data.check import Checked, bad_share, check
 from headstart.data.examples import Content, Example, Examples, Finding, plain
-from headstart.data.near import near_duplicates, threshold_for
+from headstart.data.near import NEAR, near_duplicates, threshold_for
 from headstart.data.pair_checks import PairRules
 from headstart.data.read import read
 from headstart.errors import DataError, UsageError
@@ -47,14 +47,13 @@ def gather(options: Options, track: Track) -> tuple[Task, Checked]:
     return task, check(examples, task.inspect, track, PairRules(**dict(options.rules)))
 
 
-SHARE = 1.0
-"""Of general pairs, as many are learned from as there are pairs of the user's own; Chu et al. 2017 (mixed fine-tuning)
-repeat the smaller set until both are alike."""
+DRAWN = 10
+"""General pairs that are learned from are drawn anew in each epoch, from so many for each of the user's own at most."""
 JUDGED = 300
 
 
 def with_general(options: Options, checked: Checked, track: Track) -> tuple[Checked, Examples | None]:
-    """Add a share of general pairs to what is learned from, and hold some others back to be judged before and after.
+    """Add general pairs to what is learned from, and hold some others back to be judged before and after.
 
     Raises:
         UsageError: they were given for examples that are no pairs.
@@ -69,14 +68,14 @@ def with_general(options: Options, checked: Checked, track: Track) -> tuple[Chec
     new = [i for i, digest in enumerate(found.digests) if digest not in both]
     order = [new[i] for i in np.random.default_rng([options.seed, 0x6E]).permutation(len(new))]
     judged, rest = order[: min(JUDGED, len(order) // 4)], order[min(JUDGED, len(order) // 4) :]
-    room = round(SHARE * sum(e.part in ("", "train") for e in mine.items))
-    taken = sorted(rest[:room])
+    taken = rest[: DRAWN * sum(e.part in ("", "train") for e in mine.items)]  # in an order of chance
     more = [
-        replace(found.examples.items[i], part="train", name=f"general: {found.examples.items[i].name}") for i in taken
+        replace(found.examples.items[i], part="general", name=f"general: {found.examples.items[i].name}") for i in taken
     ]
-    own = mine.items if mine.parts().keys() & {"train", "valid", "test"} else tuple(mine.items)
-    how = f"{mine.how}; kept in: {len(more)} general pairs of {found.examples.how}"
-    joined_ = replace(mine, items=(*own, *more), how=how)
+    how = (
+        f"{mine.how}; kept in, as many an epoch as there are others: {len(more)} general pairs of {found.examples.how}"
+    )
+    joined_ = replace(mine, items=(*mine.items, *more), how=how)
     digests = (*checked.digests, *(found.digests[i] for i in taken))
     return Checked(joined_, digests), found.examples.only(sorted(judged))
 
@@ -152,6 +151,8 @@ def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
     aim = aim_for(examples.goal, learned or [e.target for e in examples.items], examples.languages)
     target_N = aim.encode([e.target for e in examples.items])
     stratum_N = aim.strata(target_N)
+    general = {e.name for e in examples.items if e.part == "general"}  # that these are alike is nobody's concern
+    findings = [f for f in findings if f.kind != NEAR or f.name not in general]
     found = replace(examples, findings=(*examples.findings, *findings))
     try:
         splits = split(parts, stratum_N, copies(checked.digests, near), seed, aim.costly)

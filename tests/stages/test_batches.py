@@ -103,6 +103,20 @@ def test_only_the_rows_that_are_asked_for_are_trained_on_with_their_own_labels()
         assert target_B.dtype == torch.int64
 
 
+def test_general_examples_are_drawn_anew_in_each_epoch_and_the_others_always_come() -> None:
+    some, others = np.arange(8, 12), np.arange(12, 20)
+    batches = replace(made(size=4), rows=np.arange(12), drawn=(some, others))
+    assert batches.in_epoch == 3
+    epochs = [sorted(int(i) for i in np.concatenate(batches.of_epoch(epoch)[0])) for epoch in range(30)]
+    for rows in epochs:
+        assert rows[:8] == list(range(8))
+        assert len(set(rows)) == 12
+    assert {i for rows in epochs for i in rows} == set(range(20))
+    assert [sorted(int(i) for i in np.concatenate(batches.of_epoch(e)[0])) for e in range(30)] == epochs
+    alone = replace(batches, drawn=(some, others[:0]))
+    np.testing.assert_array_equal(alone.of_epoch(3)[0], replace(alone, drawn=(some[:0], others)).of_epoch(3)[0])
+
+
 def test_a_batch_does_not_depend_on_the_ones_before_it() -> None:
     whole = seen(made(), 0, 15)
     assert seen(made(), 7, 15) == whole[7:]

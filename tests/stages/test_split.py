@@ -346,3 +346,22 @@ def test_one_given_part_is_enough_for_a_large_set_to_be_left_whole() -> None:
     splits = split(parts(train=n, test=10), np.arange(n + 10) % 2, alone(n + 10), 0)
     assert len(splits.train) == n
     assert len(splits.judged) == 10
+
+
+@pytest.mark.parametrize("given", [{"": 40}, {"train": 30, "test": 10}, {"train": 20, "valid": 8, "test": 12}], ids=str)
+@pytest.mark.parametrize("more", [5, 100])
+def test_general_examples_are_learned_from_and_never_chosen_or_judged_by(given: dict[Part, int], more: int) -> None:
+    kinds = [part for part, count in given.items() for _ in range(count)] + ["general"] * more
+    alone_, both = (
+        split(some, np.arange(len(some)) % 4, alone(len(some)), 0, costly=True) for some in (kinds[:40], kinds)
+    )
+    first = np.arange(40, 40 + more)
+    own = len(alone_.train) - alone_.given_valid
+    assert both.general.tolist() == first[:own].tolist()
+    assert both.spare.tolist() == first[own:].tolist()
+    np.testing.assert_array_equal(both.judged, alone_.judged)
+    np.testing.assert_array_equal(both.train, [*alone_.train, *both.general])
+    np.testing.assert_array_equal(both.used, [*alone_.train, *first])
+    for (fit, held), (fit_alone, held_alone) in zip(both.folds, alone_.folds, strict=True):
+        np.testing.assert_array_equal(held, held_alone)
+        np.testing.assert_array_equal(fit, [*fit_alone, *both.general])

@@ -84,7 +84,7 @@ def fitted(backbone: Backbone, examples: Examples) -> Backbone:
 
 def _texts(examples: Examples) -> tuple[list[str], list[str]]:
     """Return the sources and targets that are learned from."""
-    learned = [e for e in examples.items if e.part in ("", "train")]
+    learned = [e for e in examples.items if e.part in ("", "train", "general")]
     return [e.content.read().decode("utf-8", "replace") for e in learned], [str(e.target) for e in learned]
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-Part = Literal["", "train", "valid", "test"]
-"""Which part of the data an example was given in; empty when the data have no parts of their own."""
+Part = Literal["", "train", "valid", "test", "general"]
+"""Which part of the data an example was given in; empty when the data have no parts of their own. General ones are not
+the user's own: they are learned from beside these, and never chosen or judged by."""
 
 
 Kind = Literal["picture", "text"]

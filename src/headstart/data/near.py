@@ -21,7 +21,8 @@ NEAR_SHARE = 0.08
 _TYPICAL = 1 / 3  # the median cosine similarity of photos, taken where there are too few to measure
 _FEW = 8
 _BLOCK = 1024
-_NOTES = {True: "near-duplicate-across-parts", False: "near-duplicate"}
+NEAR = "near-duplicate"
+_NOTES = {True: f"{NEAR}-across-parts", False: NEAR}
 
 
 def near_duplicates(

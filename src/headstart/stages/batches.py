@@ -24,6 +24,7 @@ from headstart.stages.split import Index
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 _AHEAD = 3  # batches that wait, for each worker
+_NONE = np.empty(0, np.intp)
 _STRETCH = 16  # batches whose examples are sorted by size among themselves
 
 
@@ -114,6 +115,8 @@ class Batches:
         size_N: how long each of all examples is; batches are of like lengths. None where all are alike.
         evenly: whether a batch has as much in it as the others, rather than as many: what is written is learned word
             by word, and a batch of long texts would need the memory of several.
+        drawn: (those of `rows` that others may stand in for, these others): so many are drawn from both in each epoch.
+            What is only to be remembered is so met in more shapes than time allows to be learned from.
     """
 
     source: Source
@@ -126,6 +129,7 @@ class Batches:
     size_N: Index | None = None
     move: Move | None = None
     evenly: bool = False
+    drawn: tuple[Index, Index] = (_NONE, _NONE)
 
     @property
     def in_epoch(self) -> int:
@@ -135,7 +139,7 @@ class Batches:
     def of_epoch(self, epoch: int) -> tuple[list[Index] | Index, Index]:
         """Return the examples of each batch of an epoch, a row each where all are as large, and what is left out."""
         rng = np.random.default_rng([self.seed, 0x0DE4, epoch])
-        order = rng.permutation(self.rows)
+        order = rng.permutation(self._rows(rng))
         full = self.in_epoch * min(self.size, len(order))  # what is left out is left out by chance, not for its size
         if self.size_N is None:
             return order[:full].reshape(self.in_epoch, -1), order[full:]
@@ -143,6 +147,14 @@ class Batches:
         parts = [order[at : min(at + stretch, full)] for at in range(0, full, stretch)]
         alike = [batch for part in parts for batch in self._alike(part, self.size_N)]
         return [alike[i] for i in rng.permutation(len(alike))], order[full:]
+
+    def _rows(self, rng: np.random.Generator) -> Index:
+        """Return the examples of an epoch."""
+        some, others = self.drawn
+        if not len(some) or not len(others):
+            return self.rows
+        stay = np.setdiff1d(self.rows, some)
+        return np.concatenate([stay, rng.choice(np.concatenate([some, others]), len(some), replace=False)])
 
     def _alike(self, part: Index, size_N: Index) -> list[Index]:
         """Cut a stretch of some batches, sorted by size: little is filled up and, once mixed, much left to chance."""

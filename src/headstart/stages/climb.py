@@ -150,7 +150,7 @@ def _try(
     opened = open_at(depth, backbone, ground.encoder)
     before = opened.digest()
     source = source_at(
-        opened, ground.encoder, ground.items, ground.splits.train, plan.views, ground.seed, ground.track, ground.clock
+        opened, ground.encoder, ground.items, ground.splits.used, plan.views, ground.seed, ground.track, ground.clock
     )
     opened.free()
     adapted = lora.adapt(opened.body, plan.lora, ground.seed, opened.shared) if plan.lora else None

@@ -72,10 +72,10 @@ class Ground:
 
     def batches(self, source: Source, rows: Index, size: int) -> Batches:
         """Return the batches of a training on some examples, at most so many in each on average."""
-        aim = self.aim
+        aim, general = self.aim, np.intersect1d(rows, self.splits.general)
         return Batches(
             source, rows, self.target_N, min(size, len(rows)), self.seed, self.workers, self.device, self.size_N,
-            aim.move, aim.lengths is not None,
+            aim.move, aim.lengths is not None, (general, self.splits.spare),
         )  # fmt: skip
 
     def watch(self, folder: Path, left: Callable[[], float], advance: Advance, ends: bool = False) -> Watch:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ HOLD_OUT_FROM = 2000
 HOLD_OUT_SHARE = 0.2
 REPEAT_BELOW = 1000
 REPEATS = 3
+SHARE = 1.0
+"""Of general examples as many are learned from as there are others; Chu et al. 2017 (mixed fine-tuning) repeat the
+smaller set until both are alike."""
 _ONCE = "were judged once, at the end"
 _CROSSED = "choices were made by cross-validation inside"
 _BBC = "by cross-validation corrected for having chosen the best setting (BBC-CV)"
@@ -39,6 +42,8 @@ class Splits:
         unit: for every example the number of the unit (a picture with its copies) that it belongs to.
         given_valid: how many of `train` were given as a validation set.
         how: for the report, how choices were made and what was judged.
+        general: those of `train`, and of each fold's `fit`, that are general: as many as there are others.
+        spare: further general examples, which stand in for them, others in each epoch: see `Batches`.
     """
 
     train: Index
@@ -47,6 +52,13 @@ class Splits:
     unit: Index
     given_valid: int
     how: str
+    general: Index = field(default_factory=lambda: np.empty(0, np.intp))
+    spare: Index = field(default_factory=lambda: np.empty(0, np.intp))
+
+    @property
+    def used(self) -> Index:
+        """All that may be trained on, and what is chosen by."""
+        return np.union1d(self.train, self.spare)
 
 
 def units(count: int, pairs: Iterable[tuple[int, int]]) -> Index:
@@ -73,7 +85,7 @@ def copies(digests: Sequence[str], near: Iterable[tuple[int, int]]) -> Index:
 
 
 def split(parts: list[Part], target: Index, unit: Index, seed: int, costly: bool = False) -> Splits:
-    """Divide the examples.
+    """Divide the examples. General ones are only learned from: as many as there are others, the first of them.
 
     Args:
         parts: the part each example was given in.
@@ -85,6 +97,19 @@ def split(parts: list[Part], target: Index, unit: Index, seed: int, costly: bool
     Raises:
         DataError: a class has too little to learn from.
     """
+    made = _split(parts, target, unit, seed, costly)
+    general = np.asarray([i for i, part in enumerate(parts) if part == "general"], np.intp)
+    if not len(general):
+        return made
+    kept = general[: round(SHARE * (len(made.train) - made.given_valid))]
+    folds = tuple((np.union1d(fit, kept), held) for fit, held in made.folds)
+    return replace(
+        made, train=np.union1d(made.train, kept), folds=folds, general=kept, spare=np.setdiff1d(general, kept)
+    )
+
+
+def _split(parts: list[Part], target: Index, unit: Index, seed: int, costly: bool) -> Splits:
+    """Divide all but general examples."""
     folded = one_fold if costly else cross_validation
     at = {p: np.asarray([i for i, q in enumerate(parts) if q == p], np.intp) for p in ("", "train", "valid", "test")}
     train = np.sort(np.concatenate([at[""], at["train"]]))
