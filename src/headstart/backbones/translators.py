@@ -141,8 +141,8 @@ def _respelled(backbone: Backbone, examples: Examples, languages: tuple[str, str
     made = translator(network, tokenizer, backbone.name, backbone.source, languages)
     what = f"for the targets its vocabulary takes {times:.1f} times the pieces that one of these data takes"
     count = len(stands.keys() - fed.source.get_vocab().keys())
-    how = f"{count} of them as what it wrote where they stand" if count else "as means of old ones"
-    return replace(made, why=f"{what}, so it writes by that one: {new} pieces are new, and start {how}")
+    how = f"{count} of which start as what it wrote where they stand" if count else "which start as means of old ones"
+    return replace(made, why=f"{what}, so it writes by that one: {new} pieces are new, {how}")
 
 
 def _standing(
