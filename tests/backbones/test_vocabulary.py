@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import tiny_pairs
@@ -66,6 +67,19 @@ def test_a_piece_with_others_that_stand_for_it_starts_as_their_mean_and_old_ones
     assert all((bias[at] == SILENT) == (name not in written) for name, at in table.items())
     ids = network.generate(**both(["dog sees cat"], return_tensors="pt"), max_new_tokens=8, num_beams=1)[0, 1:]
     assert set(both.convert_ids_to_tokens(ids)) <= written
+
+
+@pytest.mark.parametrize("lexicon", [{}, {"▁hund": {"▁katze": 1.0}}], ids=["no lexicon", "a lexicon"])
+def test_a_language_that_was_ruled_out_can_be_written_again(lexicon: dict[str, dict[str, float]]) -> None:
+    network, old = tiny_pairs.marian()
+    german = grown(old, trained(GERMAN, 100), ("en", "de"), 64)
+    [piece, *_] = sorted(set(german.get_vocab()) - set(old.get_vocab()))
+    carried(network, old, german, {piece: {"▁chien": 1.0}})
+    french = old.get_vocab()["▁chien"]
+    assert network.final_logits_bias[0, french] == SILENT
+    again = grown(german, trained([target for _, target in tiny_pairs.sentences(200)], 200), ("en", "fr"), 64)
+    carried(network, german, again, lexicon)
+    assert network.final_logits_bias[0, again.get_vocab()["▁chien"]] == 0.0
 
 
 def test_a_grown_tokenizer_reads_as_the_old_one_and_writes_by_the_new() -> None:

@@ -119,6 +119,7 @@ def carried(network: Any, old: Any, new: Any, lexicon: Mapping[str, Mapping[str,
 
     before = network.get_input_embeddings().weight.detach().clone()
     bias = network.final_logits_bias.detach().clone()
+    bias[bias == SILENT] = 0.0  # what an earlier change of language ruled out may be written again
     known, table = old.get_vocab(), new.get_vocab()
     rows = torch.empty(len(table), before.shape[1])
     biases = torch.zeros(1, len(table))
