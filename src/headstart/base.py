@@ -80,8 +80,8 @@ def begin(options: Options, track: Track, watch: Stopwatch, tell: Tell = lambda 
         backbone = task.backbone(choice.name)
         backbone = task.several(backbone) if choice.ranking or options.cut == "any" else backbone
         encode_with = encoder(task, backbone, options.precision, Path(options.cache) if options.cache else None)
-    backbone = task.fitted(backbone, checked.examples)
-    encode_with = replace(encode_with, backbone=backbone)
+        backbone = task.fitted(backbone, checked.examples)
+        encode_with = replace(encode_with, backbone=backbone)
     with watch("encode"):
         features = encode_with.encode(items_of(checked, task.size), track, clock)
         data, x_ND = decodable(checked, features, partial(task.remark, backbone) if task.remark else None)

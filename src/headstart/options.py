@@ -44,7 +44,7 @@ class Options:
         source_language, target_language: from which is translated, and into which; found by names.
         rules: other thresholds of the rules for pairs: see `data.pair_checks.PairRules`.
         cut: where features of pictures are taken: after the last layer, or wherever a linear head does best on them.
-        keep: general pairs, a share of which is learned from as well, and others judged before and after.
+        keep: general pairs, as many of which are learned from in each epoch, and others judged before and after.
     """
 
     data: str

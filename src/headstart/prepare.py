@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.aims import aim_for, goal_asked
 from headstart.aims.aim import Aim, Truth
 from headstart.data.check import Checked, bad_share, check
-from headstart.data.examples import Content, Example, Examples, Finding, plain
+from headstart.data.examples import Content, Example, Examples, Finding, Part, plain
 from headstart.data.near import NEAR, near_duplicates, threshold_for
 from headstart.data.pair_checks import PairRules
 from headstart.data.read import read
@@ -47,8 +47,9 @@ def gather(options: Options, track: Track) -> tuple[Task, Checked]:
     return task, check(examples, task.inspect, track, PairRules(**dict(options.rules)))
 
 
-DRAWN = 10
-"""General pairs that are learned from are drawn anew in each epoch, from so many for each of the user's own at most."""
+DRAWN, MOST = 10, 20_000
+"""General pairs that are learned from are drawn anew in each epoch, from so many for each of the user's own at most,
+and so many in all."""
 JUDGED = 300
 
 
@@ -68,16 +69,14 @@ def with_general(options: Options, checked: Checked, track: Track) -> tuple[Chec
     new = [i for i, digest in enumerate(found.digests) if digest not in both]
     order = [new[i] for i in np.random.default_rng([options.seed, 0x6E]).permutation(len(new))]
     judged, rest = order[: min(JUDGED, len(order) // 4)], order[min(JUDGED, len(order) // 4) :]
-    taken = rest[: DRAWN * sum(e.part in ("", "train") for e in mine.items)]  # in an order of chance
+    taken = rest[: min(MOST, DRAWN * sum(e.part in ("", "train") for e in mine.items))]  # in an order of chance
     more = [
         replace(found.examples.items[i], part="general", name=f"general: {found.examples.items[i].name}") for i in taken
     ]
-    how = (
-        f"{mine.how}; kept in, as many an epoch as there are others: {len(more)} general pairs of {found.examples.how}"
-    )
+    how = f"{mine.how}; kept in: {len(more)} general pairs of {found.examples.how}, in an epoch no more than others"
     joined_ = replace(mine, items=(*mine.items, *more), how=how)
     digests = (*checked.digests, *(found.digests[i] for i in taken))
-    return Checked(joined_, digests), found.examples.only(sorted(judged))
+    return Checked(joined_, digests), found.examples.only(sorted(judged)) if judged else None
 
 
 def joined(train: Examples, test: Examples) -> Examples:
@@ -135,10 +134,18 @@ def refusal(checked: Checked) -> DataError | None:
     aim = aim_for(examples.goal, targets, examples.languages)
     parts = [e.part for e in examples.items]
     try:
-        split(parts, aim.strata(aim.encode(targets)), copies(checked.digests, []), 0, aim.costly)
+        split(parts, _strata(aim, aim.encode(targets), parts), copies(checked.digests, []), 0, aim.costly)
     except DataError as error:
         return error
     return None
+
+
+def _strata(aim: Aim, target_N: Truth, parts: Sequence[Part]) -> NDArray[np.intp]:
+    """Return the strata of the user's own examples, by which alone they are divided; 0 for general ones."""
+    own = np.asarray([part != "general" for part in parts])
+    stratum_N = np.zeros(len(parts), np.intp)
+    stratum_N[own] = aim.strata(target_N[own])
+    return stratum_N
 
 
 def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
@@ -150,7 +157,7 @@ def divide(checked: Checked, x_ND: Floats, seed: int) -> Divided:
     learned = [e.target for e in examples.items if e.part in ("", "train")]
     aim = aim_for(examples.goal, learned or [e.target for e in examples.items], examples.languages)
     target_N = aim.encode([e.target for e in examples.items])
-    stratum_N = aim.strata(target_N)
+    stratum_N = _strata(aim, target_N, parts)
     general = {e.name for e in examples.items if e.part == "general"}  # that these are alike is nobody's concern
     findings = [f for f in findings if f.kind != NEAR or f.name not in general]
     found = replace(examples, findings=(*examples.findings, *findings))

@@ -10,8 +10,9 @@ import torch
 
 import tiny_pairs
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.from_seq2seq import between, open_translator, sentences
+from headstart.backbones.from_seq2seq import between, open_translator, sentences, translator
 from headstart.backbones.seq2seq import CROSS, DECODER, depths
+from headstart.backbones.vocabulary import SILENT
 from headstart.codes import codes_of, texts_of
 from headstart.heads.texts import Asking, TextHead
 from headstart.heads.writer import Writer, like_lengths, written
@@ -58,9 +59,31 @@ def test_what_is_missed_is_the_share_of_words_that_are_not_the_likeliest(backbon
     with torch.inference_mode():
         said = network(input_ids=ids, attention_mask=x_N[..., 1].long(), labels=labels_BT).logits.argmax(-1)
         found = writer(backbone).missed(x_N, codes())
+        loss = writer(backbone).loss(x_N, codes()).item()
     there = [(int(a), int(b)) for a, b in zip(said.flatten(), labels_BT.flatten(), strict=True) if b != -100]
-    assert found.item() == pytest.approx(sum(a != b for a, b in there) / len(there))
+    assert found.item() == pytest.approx(sum(a != b for a, b in there) / len(there) + 1e-4 * loss)
     assert len(there) < labels_BT.numel(), "no text was filled up"
+
+
+def test_tokens_that_are_ruled_out_are_no_part_of_the_loss() -> None:
+    network, tokenizer = tiny_pairs.marian()
+    french = between(translator(network, tokenizer, "tiny", "made here"), ("en", "fr"))
+    x_N, said = tokens(french), sentences(french).labels(TARGETS)
+    with torch.inference_mode():
+        before = writer(french).loss(x_N, codes())
+    read = {*x_N[..., 0].flatten().int().tolist(), tokenizer.pad_token_id}
+    unsaid = sorted(set(range(len(tokenizer))) - set(said.flatten().tolist()) - read)
+    with torch.no_grad():
+        network.final_logits_bias[0, unsaid] = SILENT
+    model = writer(french, smoothing=0.1).train()
+    french.trunk.requires_grad_(True)
+    model.loss(x_N, codes()).backward()
+    grad_VD = network.model.decoder.embed_tokens.weight.grad
+    assert float(grad_VD.abs().max()) > 0
+    assert float(grad_VD[unsaid].abs().max()) == 0, "smoothed labels taught what is never written"
+    with torch.inference_mode():
+        assert 0 < model.eval().loss(x_N, codes()) < before, "fewer tokens to choose from"
+        assert 0 <= model.missed(x_N, codes()) <= 1.01
 
 
 def test_labels_are_smoothed_in_training_alone(backbone: Backbone) -> None:

@@ -356,7 +356,7 @@ def test_general_examples_are_learned_from_and_never_chosen_or_judged_by(given: 
         split(some, np.arange(len(some)) % 4, alone(len(some)), 0, costly=True) for some in (kinds[:40], kinds)
     )
     first = np.arange(40, 40 + more)
-    own = len(alone_.train) - alone_.given_valid
+    own = len(alone_.folds[0][0])
     assert both.general.tolist() == first[:own].tolist()
     assert both.spare.tolist() == first[own:].tolist()
     np.testing.assert_array_equal(both.judged, alone_.judged)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from headstart.backbones.backbone import Backbone, freeze
 from headstart.backbones.from_seq2seq import between, languages_of, open_translator, sentences, translator
@@ -14,6 +14,7 @@ from headstart.data.examples import Examples
 from headstart.errors import BackboneError
 from headstart.store import load_json
 
+T = TypeVar("T")
 NEW = "new:marian-small"
 RECORD = "headstart.json"
 NOTHING = (
@@ -21,8 +22,9 @@ NOTHING = (
     "--backbone names one that knows the languages, such as Helsinki-NLP/opus-mt-en-fr of the hub, or a folder"
 )
 LENGTH = 128
-LOOKED = 1000
-"""Sources that are translated to find what stands for what; they take some ten seconds."""
+LOOKED, SHORT = 1000, 200
+"""Sources that are translated to find what stands for what, and characters that they have at most; by a network of ten
+million parameters: they take it some ten seconds, and larger ones translate fewer."""
 MODEL = {
     "d_model": 256, "encoder_layers": 3, "decoder_layers": 3, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4, "encoder_ffn_dim": 1024, "decoder_ffn_dim": 1024, "dropout": 0.1,
@@ -135,8 +137,8 @@ def _respelled(backbone: Backbone, examples: Examples, languages: tuple[str, str
         return backbone
     network = deepcopy(backbone.trunk.network)
     tokenizer = grown(fed.source, fresh, languages, fed.length)
-    reads = languages[0] in ("", known[0]) or not known[0]
-    stands = {} if same or not reads else _standing(backbone, tokenizer, _some(sources, LOOKED), _some(targets, LOOKED))
+    another = bool(languages[1] and known[1]) and not same and languages[0] in ("", known[0])
+    stands = _standing(backbone, tokenizer, sources, targets) if another else {}
     new = carried(network, fed.source, tokenizer, stands)
     made = translator(network, tokenizer, backbone.name, backbone.source, languages)
     what = f"for the targets its vocabulary takes {times:.1f} times the pieces that one of these data takes"
@@ -158,12 +160,16 @@ def _standing(
     from headstart.ragged import pile
 
     fed = sentences(backbone)
-    tokens_NL2 = pile([np.asarray(fed.load(source.encode())) for source in sources])
+    short = [(a, b) for a, b in zip(sources, targets, strict=True) if a and b and max(len(a), len(b)) <= SHORT]
+    chosen = _some(short, min(LOOKED, max(100, LOOKED * 10_000_000 // backbone.parameters)))
+    if not chosen:
+        return {}
+    tokens_NL2 = pile([np.asarray(fed.load(source.encode())) for source, _ in chosen])
     said = written(backbone.trunk.network, fed, tokens_NL2, Asking(beams=1))
     old, known = fed.source, fed.source.get_vocab()
     theirs = [[p for p in old.spm_target.encode(text, out_type=str) if p in known] for text in said]
-    return lexicon(theirs, [new.spm_target.encode(text, out_type=str) for text in targets])
+    return lexicon(theirs, [new.spm_target.encode(text, out_type=str) for _, text in chosen])
 
 
-def _some(texts: Sequence[str], count: int) -> list[str]:
+def _some(texts: Sequence[T], count: int) -> list[T]:
     return list(texts[:: max(1, len(texts) // count)])[:count]

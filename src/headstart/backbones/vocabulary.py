@@ -119,19 +119,19 @@ def carried(network: Any, old: Any, new: Any, lexicon: Mapping[str, Mapping[str,
 
     before = network.get_input_embeddings().weight.detach().clone()
     bias = network.final_logits_bias.detach().clone()
-    bias[bias == SILENT] = 0.0  # what an earlier change of language ruled out may be written again
+    written = {*_pieces(new.spm_target.serialized_model_proto()), EOS}
     known, table = old.get_vocab(), new.get_vocab()
     rows = torch.empty(len(table), before.shape[1])
     biases = torch.zeros(1, len(table))
     noise = NOISE * before.std() * torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
-    written = {*_pieces(new.spm_target.serialized_model_proto()), EOS} if lexicon else set(table)
     for piece, at in table.items():
-        shares = _shares(old, piece, lexicon or {})
+        shares = _shares(old, known, piece, lexicon or {})
         ids, share_P = [known[p] for p in shares], torch.tensor(list(shares.values()))
         rows[at] = share_P @ before[ids] if ids else before.mean(0)
         if piece not in known:
             rows[at] += noise[at]
-        biases[0, at] = (share_P @ bias[0, ids] if ids else 0.0) if piece in written else SILENT
+        heard_P = torch.where(bias[0, ids] == SILENT, 0.0, bias[0, ids])  # ruled out by an earlier change of language
+        biases[0, at] = share_P @ heard_P if piece in written else SILENT if lexicon else share_P @ bias[0, ids]
     network.resize_token_embeddings(len(table), mean_resizing=False)
     with torch.no_grad():
         network.get_input_embeddings().weight.copy_(rows)
@@ -144,9 +144,10 @@ def carried(network: Any, old: Any, new: Any, lexicon: Mapping[str, Mapping[str,
     return len(table.keys() - known.keys())
 
 
-def _shares(old: Any, piece: str, lexicon: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
-    """Return the old pieces whose rows another starts from, with their shares."""
-    known = old.get_vocab()
+def _shares(
+    old: Any, known: Mapping[str, int], piece: str, lexicon: Mapping[str, Mapping[str, float]]
+) -> Mapping[str, float]:
+    """Return the old pieces, which are `known`, whose rows another starts from, with their shares."""
     if piece in known:
         return {piece: 1.0}
     if piece in lexicon:

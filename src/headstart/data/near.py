@@ -65,7 +65,7 @@ def threshold_for(features_ND: Floats, parts: Sequence[Part]) -> float:
 
 
 def _sides(parts: Sequence[Part]) -> NDArray[np.str_]:
-    return np.asarray([part or "train" for part in parts], dtype=np.str_)
+    return np.asarray(["train" if part in ("", "general") else part for part in parts], dtype=np.str_)
 
 
 def _lengths(features_ND: Floats) -> Floats:

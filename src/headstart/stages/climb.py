@@ -148,6 +148,8 @@ def _try(
     """Compare a rung's settings on the folds; train the best on everything if it is better than the rung below."""
     start = ground.clock()
     opened = open_at(depth, backbone, ground.encoder)
+    if opened.below is not None:  # states of all that could stand in would be computed before the first step
+        ground = replace(ground, splits=replace(ground.splits, spare=ground.splits.spare[:0]))
     before = opened.digest()
     source = source_at(
         opened, ground.encoder, ground.items, ground.splits.used, plan.views, ground.seed, ground.track, ground.clock

@@ -33,8 +33,8 @@ MARGIN = 1.15
 
 LONG = (*((3, epochs) for epochs in (40, 33, 27, 22, 18, 15, 12, 10, 8, 7, 6, 5, 4)), (1, 4), (1, 3), (1, 2), (1, 1))
 """Rates that are tried and epochs with the best of them, richest first, of a task that has rates of its own: a
-translator wants to see its pairs often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where the held-out loss
-no longer falls."""
+translator wants to see its pairs often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where no
+more held-out words are got right."""
 TRIAL = 32
 """Steps that each rate is tried for."""
 

@@ -101,7 +101,9 @@ def split(parts: list[Part], target: Index, unit: Index, seed: int, costly: bool
     general = np.asarray([i for i, part in enumerate(parts) if part == "general"], np.intp)
     if not len(general):
         return made
-    kept = general[: round(SHARE * (len(made.train) - made.given_valid))]
+    told = np.concatenate([made.judged, *(held for _, held in made.folds)])
+    general = general[~np.isin(unit[general], unit[told])]
+    kept = general[: round(SHARE * min(len(fit) for fit, _ in made.folds))]
     folds = tuple((np.union1d(fit, kept), held) for fit, held in made.folds)
     return replace(
         made, train=np.union1d(made.train, kept), folds=folds, general=kept, spare=np.setdiff1d(general, kept)
