@@ -262,6 +262,9 @@ def test_general_pairs_are_kept_in_and_what_became_of_them_is_said(taught: Path,
     assert kept["change"]["low"] <= kept["change"]["value"] <= kept["change"]["high"]
     page = (made.folder / "report.html").read_text()
     assert "general" in page
+    verdict = page.split('<p class="verdict">')[1].split("</p>")[0]
+    assert taught.name in verdict
+    assert str(taught.parent) not in verdict
 
 
 def test_the_report_shows_translations_with_what_differs_marked(taught: Path, tmp_path: Path, plan: Path) -> None:

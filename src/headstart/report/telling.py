@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ def verdict(story: Story) -> str:
     head, guess, noun = story.scores.headline, story.scores.guess, story.task.noun
     count = len(story.splits.judged) or len(story.splits.train)
     name, tuned = story.backbone.name, story.tuned
+    if story.backbone.source == f"local folder {Path(name).name}":  # a long path is no title
+        name = Path(name).name
     who = f"{name}, tuned {tuned.tried.cut}," if tuned else f"A {story.shipped.name} on frozen {name}"
     if story.backbone.whole:
         who = f"{name}, of which {tuned.tried.cut} was trained," if tuned else f"{name}, {story.shipped.name},"
