@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,24 +41,26 @@ def codes() -> torch.Tensor:
     return torch.from_numpy(codes_of(TARGETS).astype(np.int64))
 
 
-def test_the_loss_is_that_of_transformers(backbone: Backbone) -> None:
-    fed, x_N = sentences(backbone), tokens(backbone)
-    labels_BT = fed.labels(TARGETS)
+def theirs_of(backbone: Backbone, x_N: torch.Tensor, labels_BT: torch.Tensor) -> Any:
+    """Return what transformers itself makes of tokens and labels: loss and logits."""
     network = backbone.trunk.network
     ids = torch.where(x_N[..., 1] == 1, x_N[..., 0], network.config.pad_token_id).long()
     with torch.inference_mode():
-        theirs = network(input_ids=ids, attention_mask=x_N[..., 1].long(), labels=labels_BT).loss
+        return network(input_ids=ids, attention_mask=x_N[..., 1].long(), labels=labels_BT)
+
+
+def test_the_loss_is_that_of_transformers(backbone: Backbone) -> None:
+    x_N = tokens(backbone)
+    theirs = theirs_of(backbone, x_N, sentences(backbone).labels(TARGETS)).loss
+    with torch.inference_mode():
         mine = writer(backbone).loss(x_N, codes())
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-5)
 
 
 def test_what_is_missed_is_the_share_of_words_that_are_not_the_likeliest(backbone: Backbone) -> None:
-    fed, x_N = sentences(backbone), tokens(backbone)
-    labels_BT = fed.labels(TARGETS)
-    network = backbone.trunk.network
-    ids = torch.where(x_N[..., 1] == 1, x_N[..., 0], network.config.pad_token_id).long()
+    x_N, labels_BT = tokens(backbone), sentences(backbone).labels(TARGETS)
+    said = theirs_of(backbone, x_N, labels_BT).logits.argmax(-1)
     with torch.inference_mode():
-        said = network(input_ids=ids, attention_mask=x_N[..., 1].long(), labels=labels_BT).logits.argmax(-1)
         found = writer(backbone).missed(x_N, codes())
         loss = writer(backbone).loss(x_N, codes()).item()
     there = [(int(a), int(b)) for a, b in zip(said.flatten(), labels_BT.flatten(), strict=True) if b != -100]
