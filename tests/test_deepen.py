@@ -12,14 +12,26 @@ import pytest
 
 from climb_samples import Around, ground
 from headstart import deepen as module
-from headstart.deepen import SAMPLE, SCRATCH_AGAIN, Deepened, deepen, folds_once, lines, make_plan, value_text
+from headstart.deepen import (
+    SAMPLE,
+    SCRATCH_AGAIN,
+    SLOWER,
+    Deepened,
+    carried_out,
+    deepen,
+    folds_once,
+    lines,
+    make_plan,
+    value_text,
+)
 from headstart.errors import BackboneError
 from headstart.options import Stopwatch
 from headstart.pipeline import Base
 from headstart.prepare import items_of
 from headstart.runs import Budget, Run, open_run
-from headstart.stages.climb import Climbed
+from headstart.stages.climb import Climbed, Step
 from headstart.stages.ground import Ground
+from headstart.stages.judge import Tried
 from headstart.stages.plan import Plan, RungPlan, ScratchPlan, Speed, plan
 from headstart.stages.scratch import RATES, halves
 from headstart.stages.split import Splits, cross_validation
@@ -285,8 +297,30 @@ def test_climbing_may_take_its_share_or_what_it_was_planned_for_but_never_more_t
 ) -> None:
     clock.now = 4.0
     left = max(0.0, budget - 6 - 4)
-    share = left / (1 + SCRATCH_AGAIN) if scratch else left
+    share = (left - SCRATCH_AGAIN * 5) / (1 + SCRATCH_AGAIN) if scratch else left
     assert deepened(stage, clock, budget=budget, scratch=scratch)[3] == [pytest.approx(min(left, max(share, 13.0)))]
+
+
+def test_what_is_counted_anew_gets_no_more_than_leaves_room_for_training_from_scratch(
+    stage: Ground, clock: Clock
+) -> None:
+    """It spends all that it is given; a fixed number of epochs may take longer than was thought."""
+    clock.now = 4.0
+    anew = Plan(60.0, (replace(RUNG, seconds=19.0, trial=32, most=40),))
+    [allowed] = deepened(stage, clock, chosen=anew, budget=60.0)[3]
+    assert allowed == pytest.approx((60 - 6 - 4 - SCRATCH_AGAIN * 5) / (1 + SCRATCH_AGAIN), abs=0.6)
+    clock.now = 4.0
+    [allowed] = deepened(stage, clock, chosen=Plan(60.0, (replace(RUNG, seconds=19.0),)), budget=60.0)[3]
+    assert allowed == pytest.approx(SLOWER * 19)
+
+
+def test_a_plan_that_was_carried_out_has_the_epochs_that_there_were(stage: Ground) -> None:
+    by_pairs = replace(RUNG, starts=("pairs",))
+    anew = replace(RUNG, epochs=5.25, most=0, reasons={"epochs": "timed"})
+    tried = Tried(None, 0.1, 0.0, True, RUNG.name)  # type: ignore[arg-type]
+    done = Climbed((Step(tried, anew, ("", "")),), (), stage.encoder.backbone, stage.probe.head)
+    made = carried_out(Plan(60.0, (by_pairs, replace(RUNG, most=40), replace(RUNG, name="everything"))), done)
+    assert made.rungs == (by_pairs, anew, replace(RUNG, name="everything")), "the last was not reached"
 
 
 # -- as people read it

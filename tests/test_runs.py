@@ -168,6 +168,14 @@ def test_a_plan_file_of_a_run_is_read_back(tmp_path: Path) -> None:
     assert read_plan(str(run.folder / PLAN)) == MADE
 
 
+def test_the_epochs_of_a_plan_that_is_given_are_kept_to_whatever_the_clock_says(tmp_path: Path) -> None:
+    counted = replace(MADE, rungs=(replace(RUNG, trial=32, most=40, epochs=7.5),))
+    run = open_run(tmp_path, ABOUT)
+    run.keep(counted)
+    assert run.plan() == counted, "a run that goes on had not counted them yet"
+    assert read_plan(str(run.folder / PLAN)).rungs == (replace(RUNG, trial=32, most=0, epochs=7.5),)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b"rungs: []", b"\xff\xfe"], ids=str)
 def test_a_plan_that_cannot_be_read_is_named_with_the_reason(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"

@@ -27,6 +27,8 @@ from headstart.stages.split import Index
 from headstart.stages.text_probe import brevity
 
 SAMPLE = 8
+SLOWER = 1.3
+"""Times as long as was planned that rungs may take."""
 SCRATCH_AGAIN = 1.3
 """Training from scratch takes as long as everything before it, and a little more to be sure of that."""
 
@@ -155,11 +157,14 @@ def deepen(
         watch: for the time of the stages.
     """
     start = ground.clock()
-    share = 1 / (1 + SCRATCH_AGAIN) if want_scratch else 1.0
-    limit = max(budget.left(reserve) * share, sum(r.seconds for r in chosen.rungs) * 1.3)
+    more = SCRATCH_AGAIN if want_scratch else 0.0
+    share = 1 / (1 + more)
+    planned = sum(r.seconds * (1 if r.most else SLOWER) for r in chosen.rungs)  # the others are never counted anew
+    limit = max((budget.left(reserve) - more * spent) * share, planned)
     end = start + min(limit, max(0.0, budget.left(reserve)))
     with watch("tune"):
         climbed = climb(ground, chosen, lambda: end - ground.clock())
+    chosen = carried_out(chosen, climbed)
     used = spent + ground.clock() - start
     made: Scratch | None = None
     source: Source | None = None
@@ -183,6 +188,12 @@ def deepen(
             rate = made.rate if made else 0.0
             points = curve(ground, features_ND, wanted, source, chosen.scratch, rate, left)
     return Deepened(chosen, climbed, made, points)
+
+
+def carried_out(chosen: Plan, climbed: Climbed) -> Plan:
+    """Return a plan with what its rungs came to do: their epochs may have been counted anew."""
+    done = {(step.plan.name, step.plan.starts): step.plan for step in climbed.steps}
+    return replace(chosen, rungs=tuple(done.get((rung.name, rung.starts), rung) for rung in chosen.rungs))
 
 
 def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,13 @@ def seconds(text: str) -> float:
 
 
 def read_plan(path: str) -> Plan:
-    """Read a plan that the user gives.
+    """Read a plan that the user gives; it is kept to, whatever a clock says.
 
     Raises:
         UsageError: it is not there, or is no plan.
     """
     try:
-        return from_record(load_json(Path(path)))
+        plan = from_record(load_json(Path(path)))
     except StoreError as error:
         raise UsageError(f"The plan {path} cannot be read.", found=error.found) from error
+    return replace(plan, rungs=tuple(replace(rung, most=0) for rung in plan.rungs))

@@ -290,13 +290,14 @@ def test_reasons_and_predictions_need_not_be_written() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({name: bad} for name in ("views", "epochs", "batch", "folds") for bad in (0, -1, 2.5, "8", None, True)),
+        *({name: bad} for name in ("views", "batch", "folds") for bad in (0, -1, 2.5, "8", None, True)),
+        *({"epochs": bad} for bad in (0, -0.5, float("nan"), float("inf"), "8", None, True)),
         *({"rates": bad} for bad in ([], [0], [-1e-3], [10], ["fast"], [None], [float("nan")], 1e-3, None)),
         *({"starts": bad} for bad in ([], ["warm"], "linear", None)),
         *({"bottom": bad} for bad in (0, -0.1, 1.5, "0.1", None, float("nan"))),
-        *({name: bad} for name in ("lora", "trial") for bad in (-1, 1.5, "8", None)),
+        *({name: bad} for name in ("lora", "trial", "most") for bad in (-1, 1.5, "8", None)),
         *({"low": bad} for bad in ("no", None, 2)),
-        *({"seconds": bad} for bad in (-1, "60", None, float("nan"), float("inf"))),
+        *({name: bad} for name in ("seconds", "judging") for bad in (-1, "60", None, float("nan"), float("inf"))),
         {"layers": 3},
     ],
     ids=str,
@@ -412,6 +413,26 @@ def test_a_long_training_has_64_steps_an_epoch_where_examples_are_few(examples: 
     [rung] = plan(SPEEDS, examples, 1, 1e9, 1e9, rates=(5e-4, 2e-4, 1e-3)).rungs
     assert rung.batch == batch
     assert new_plan(WHOLE, examples, 1e9).batch == (64 if examples > 4096 else batch)
+
+
+def test_how_many_epochs_a_long_training_has_is_counted_anew_where_its_steps_are_timed() -> None:
+    for left, most in ((1e9, 40), (8 * 400 * WHOLE.step, 40), (2.5 * 400 * WHOLE.step, 0)):
+        [rung] = plan((WHOLE,), 400, 1, left, left, rates=(5e-4, 2e-4, 1e-3)).rungs
+        assert (rung.most, bool(rung.trial)) == (most, bool(most))
+    [rung] = plan((replace(WHOLE, judging=7.0),), 400, 1, 1e9, 1e9, rates=(5e-4, 2e-4, 1e-3)).rungs
+    assert rung.judging == pytest.approx(7 * MARGIN, abs=0.05)
+    assert all((rung.most, rung.judging) == (0, 0) for rung in planned(1e9).rungs), "others keep to their plans"
+
+
+@given(st.floats(0, 3e4), st.sampled_from([5, 300, 20_000]))
+def test_a_first_model_is_timed_before_it_is_trained_where_that_leaves_time_for_two_epochs(
+    left: float, examples: int
+) -> None:
+    rung = new_plan(WHOLE, examples, left)
+    assert (rung.trial, rung.most) == ((TRIAL, 40) if rung.epochs > 1 else (0, 0))
+    seen = rung.epochs * examples + rung.trial * rung.batch
+    assert rung.seconds == pytest.approx(1.3 * seen * WHOLE.step, abs=0.1)
+    assert rung.seconds <= max(left, 1.3 * examples * WHOLE.step) + 0.1
 
 
 def test_what_ships_as_it_was_compared_is_not_counted_twice() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from climb_samples import YES, Around, assert_same_climb, climbed, places, rung
 from headstart.pipeline import Base
 from headstart.stages import rates
 from headstart.stages.plan import RungPlan
+from headstart.stages.trial import Glimpse
 
 pytestmark = pytest.mark.usefixtures("calm")
 RATES = (1e-6, 3e-3, 1e-5)
@@ -57,6 +59,49 @@ def test_of_one_example_the_first_rate_is_taken(base: Base, tmp_path: Path) -> N
     around = Around()
     climbed(replace(base, divided=replace(base.divided, splits=few)), tmp_path, [rated(base)], [YES], around)
     assert set(trainings(around)) == {f"fold0-fresh-{RATES[0]:g}"}
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, step: float, look: float = 0.0) -> None:
+    """Short trainings take so many seconds a step, whatever the clock says."""
+    real = rates.glimpse
+
+    def told(*given: Any) -> Glimpse:
+        return replace(real(*given), step=step, look=look)
+
+    monkeypatch.setattr(rates, "glimpse", told)
+
+
+@pytest.mark.parametrize(("step", "epochs"), [(1.0, 4.28), (2.0, 2.14), (0.1, 6.0), (40.0, 0.25)])
+def test_the_best_rate_is_trained_with_for_as_many_epochs_as_fit_in(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float, epochs: float
+) -> None:
+    timed(monkeypatch, step)
+    around = Around(48 + 18)  # a second a step: 18 are left after three trials of 16
+    [done] = climbed(base, tmp_path, [rated(base, most=6)], [YES], around).steps
+    assert done.plan.epochs == pytest.approx(epochs, abs=0.01), "four steps an epoch, each a twentieth slower"
+    assert (done.plan.most, done.plan.rates) == (0, RATES)
+    assert f"{1000 * step:.0f} ms a step" in done.plan.reasons["epochs"]
+    assert trainings(around)["fold0-fresh-0.003"] <= max(1, round(4 * epochs))
+
+
+def test_one_rate_is_tried_as_well_where_epochs_are_counted_by_it(base: Base, tmp_path: Path) -> None:
+    around = Around(16 + 9)
+    climbed(base, tmp_path, [rated(base, rates=(3e-3,), most=6)], [YES], around)
+    assert trainings(around)["trial-fresh-0.003"] == 16
+
+
+def test_a_run_that_goes_on_keeps_to_the_epochs_that_were_counted_whatever_time_is_left(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch, 1.0)
+    plan = rated(base, most=6)
+    whole = climbed(base, tmp_path / "whole", [plan], [YES], Around(48 + 18))
+    with pytest.raises(KeyboardInterrupt):
+        climbed(base, tmp_path / "killed", [plan], [YES], Around(48 + 18, kill=51))
+    timed(monkeypatch, 9.0)
+    again = climbed(base, tmp_path / "killed", [plan], [YES], Around(1e6))
+    assert_same_climb(again, whole)
+    assert again.steps[0].plan == whole.steps[0].plan
 
 
 @pytest.mark.parametrize("kill", [3, 25, 47, 55])

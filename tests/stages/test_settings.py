@@ -34,6 +34,11 @@ def test_a_training_has_the_steps_of_its_full_batches(rows: int, steps: int) -> 
     assert (recipe.steps, recipe.rate, recipe.bottom, recipe.seed) == (steps, 0.1, 0.5, 7)
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(2.4, 10), (2.38, 10), (0.25, 1), (0.01, 1)])
+def test_part_of_an_epoch_is_so_many_of_its_steps_and_one_at_least(epochs: float, steps: int) -> None:
+    assert recipe_of(planned(epochs=epochs), 0.1, np.arange(16), 7).steps == steps
+
+
 def test_a_fresh_head_has_other_weights_of_the_same_shape_and_the_linear_one_is_itself() -> None:
     head = LinearHead(np.zeros(3), np.ones(3), np.ones((3, 2)), np.zeros(2))
     assert start_head("linear", head, 0) is head

@@ -25,6 +25,7 @@ from headstart.stages.held import logits_of
 from headstart.stages.loops import OutOfTime
 from headstart.stages.trial import (
     ALPHAS,
+    Glimpse,
     Tried,
     Watch,
     attempt,
@@ -260,7 +261,7 @@ def test_rare_classes_weigh_more_in_the_loss(tmp_path: Path) -> None:
 # -- glimpse
 
 
-def glimpsed(folder: Path, around: Around, rate: float = 0.03, steps: int = 10) -> float:
+def glimpsed(folder: Path, around: Around, rate: float = 0.03, steps: int = 10) -> Glimpse:
     return glimpse(top(lively()), Recipe(steps, rate, average=0.8), fitted(), HELD, AIM, folder, around.watch)
 
 
@@ -269,7 +270,7 @@ def test_a_short_training_gives_the_held_out_loss_of_its_average(tmp_path: Path)
     found = glimpsed(tmp_path / "a", around)
     _, end = trained(model := top(lively()), Recipe(10, 0.03, average=0.8))
     loss_H = AIM.loss_N(logits_with(model, end).astype(np.float64), TARGET_N[HELD])
-    assert found == pytest.approx(float(loss_H.mean()), rel=1e-5)
+    assert found.loss == pytest.approx(float(loss_H.mean()), rel=1e-5)
     assert (len(around.rows), around.moved) == (10, 10)
     assert not list((tmp_path / "a").glob("step-*")), "checkpoints are not kept"
 
@@ -284,7 +285,29 @@ def test_a_short_training_that_came_to_nothing_has_the_loss_of_its_start(tmp_pat
     spoiled = Given(examples(), spoil=dict.fromkeys(range(EXAMPLES), math.nan))
     found = glimpse(top(lively()), Recipe(10, 0.03), fitted(spoiled), HELD, AIM, tmp_path / "a", Around().watch)
     logits_HK = logits_with(top(lively()), {}).astype(np.float64)
-    assert found == pytest.approx(float(AIM.loss_N(logits_HK, TARGET_N[HELD]).mean()), rel=1e-5)
+    assert found.loss == pytest.approx(float(AIM.loss_N(logits_HK, TARGET_N[HELD]).mean()), rel=1e-5)
+
+
+def test_a_short_training_is_timed_a_step_and_a_look_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    around = Around()
+
+    def look(*_: Any) -> float:
+        around.now += 3.0 * len(HELD)
+        return 0.5
+
+    monkeypatch.setattr("headstart.stages.trial.held_loss", look)
+    assert glimpsed(tmp_path / "a", around) == Glimpse(0.5, step=1.0, look=3.0), "a row takes a second"
+
+
+def test_a_short_training_that_goes_on_is_timed_by_the_steps_it_still_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.stages.loops.CHECKPOINT_SECONDS", 1.0)
+    with pytest.raises(OutOfTime):
+        glimpsed(tmp_path / "a", Around(45), steps=60)
+    rest = Around()
+    assert glimpsed(tmp_path / "a", rest, steps=60).step == pytest.approx(1.0)
+    assert 0 < len(rest.rows) < 60
 
 
 def test_a_short_training_that_runs_out_of_time_says_so(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from headstart.stages.levels import PAIRS
 from headstart.stages.loops import OutOfTime
 from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.probe import Rung
-from headstart.stages.rates import best_rate
+from headstart.stages.rates import tried as tried_out
 from headstart.stages.settings import candidates, recipe_of, settings, start_head, title
 from headstart.stages.sources import Opened, open_at, source_at
 from headstart.stages.split import Index, Splits
@@ -159,7 +159,7 @@ def _try(
     try:
         opened.body.to(ground.device)
         origin = {n: t.detach().clone() for n, t in opened.body.state_dict().items()}
-        rated = best_rate(ground, plan, opened, source, origin, folder, left)
+        rated = tried_out(ground, plan, opened, source, origin, folder, left)
         rung, shares = _compared(ground, rated, opened, source, origin, folder, left)
         fold_R = rows_of_folds(ground.splits, plan.folds)
         value, error = gain(rung, below, fold_R, ground.probe.row_R, ground.target_N, ground.splits, ground.aim)
@@ -174,6 +174,7 @@ def _try(
             adapted.merge()
     rung = replace(rung, seconds=ground.clock() - start)
     tried = Tried(rung, value, error, accepted, depth.name)
+    plan = replace(plan, epochs=rated.epochs, most=rated.most, reasons=rated.reasons)
     return Step(tried, plan, (before, unchanged(before, opened.digest()))), head
 
 
@@ -200,7 +201,8 @@ def _compared(
     total = sum(recipe_of(plan, rate, fit, ground.seed).steps for fit, _ in folds for _, rate, _ in trainings)
     with ground.track(f"{plan.name}", total) as advance:
         # Where there is one training, and that ships, it is worth more half done than not at all.
-        watch = ground.watch(folder, left, advance, len(folds) == len(trainings) == 1 and not plan.again)
+        ends = len(folds) == len(trainings) == 1 and not plan.again
+        watch = ground.watch(folder, (lambda: left() - plan.judging) if ends else left, advance, ends)
         for number, (fit, held) in enumerate(folds):
             linear = ground.probe.refit(fit)
             on_fold = []

@@ -36,9 +36,11 @@ LONG = (*((3, epochs) for epochs in (40, 33, 27, 22, 18, 15, 12, 10, 8, 7, 6, 5,
 translator wants to see its pairs often (1,000 twice: BLEU 0.6, see dev/LOG.md); a training ends where no
 more held-out words are got right."""
 TRIAL = 32
-"""Steps that each rate is tried for."""
+"""Steps that each rate is tried for, and that are timed."""
 
 
+_ANEW = "epochs are counted anew once the steps of the trial were timed; 0 keeps to those above"
+_KEPT = "the epochs above are kept to"
 STEPS_OF_EPOCH, SMALL = 64, 8
 """A long training takes so many steps an epoch, or batches of so many: five epochs of 495 medical pairs came to a loss
 of 4.31 with 32 in each, 4.10 with 16, 3.95 with 8, in 97 to 124 s (see dev/LOG.md)."""
@@ -141,6 +143,8 @@ def rung_plan(
         reasons=_reasons(speed, examples, level, runs, again, longer),
         again=again,
         trial=level.trial,
+        most=LONG[0][1] if level.trial else 0,
+        judging=round(MARGIN * speed.judging, 1) if level.trial else 0.0,
     )
 
 
@@ -162,18 +166,22 @@ def new_plan(speed: Speed, examples: int, left: float) -> RungPlan:
     """Return how a network with random weights is trained: whole, from the first batch on, as long as there is time."""
     size = batch_of(examples, NEW_BATCH)
     epoch = NEW_MARGIN * examples * speed.step
-    epochs = max(1, min(NEW_EPOCHS, int(left / epoch)))
+    timed = NEW_MARGIN * TRIAL * size * speed.step
+    epochs = max(1, min(NEW_EPOCHS, int((left - timed) / epoch)))
+    trial, most = (TRIAL, NEW_EPOCHS) if epochs > 1 else (0, 0)
     why = {
         "epochs": f"as many as fit in, {NEW_EPOCHS} at most; it ends where no more held-out words are got right",
         "batch": _steps(NEW_BATCH),
         "folds": "what was watched ships",
         "starts": "random weights",
         "rates": "a small transformer's (see recipes/), warmed up over a tenth of the steps, then a cosine",
+        "trial": "a short training, by which steps are timed" if trial else "no time for one",
+        "most": _ANEW if most else _KEPT,
         "seconds": f"measured speed, and {NEW_MARGIN - 1:.0%} more",
     }
-    rates = (NEW_RATE,)
+    seconds = round(epochs * epoch + (timed if trial else 0.0), 1)
     return RungPlan(
-        speed.name, 1, epochs, size, 1, STARTS[1:], rates, 1.0, speed.low, 0, round(epochs * epoch, 1), why, again=False
+        speed.name, 1, epochs, size, 1, STARTS[1:], (NEW_RATE,), 1.0, speed.low, 0, seconds, why, False, trial, most
     )
 
 
@@ -235,6 +243,8 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, 
         "trial": "each rate is tried for so many steps, the best on examples not trained on goes on"
         if level.trial
         else "trained with each to the end",
+        "most": _ANEW if level.trial else _KEPT,
+        "judging": "set aside of these, to judge what comes of it" if level.trial else "in step with the rest",
         "bottom": f"{speed.share:.0%} of the network's work lies above the cut: {_least(speed):g} to that power",
         "low": f"{1000 * speed.step:.1f} ms an example and step, the faster of bfloat16 and float32 here",
         "lora": "low-rank adapters of a transformer, merged at the end" if speed.lora else "no large transformer",

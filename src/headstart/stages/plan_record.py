@@ -35,13 +35,17 @@ def from_record(record: Mapping[str, Any]) -> Plan:
 
 def _read_rung(record: Mapping[str, Any]) -> RungPlan:
     rung = RungPlan(**{**record, "starts": tuple(record["starts"]), "rates": tuple(float(r) for r in record["rates"])})
-    wrong = _wrong(rung, ("views", "epochs", "batch", "folds"))
+    wrong = _wrong(rung, ("views", "batch", "folds"))
+    wrong += [f"epochs {rung.epochs!r}"] * (type(rung.epochs) is bool or not 0 < rung.epochs < math.inf)
     wrong += ["pairs beside other starts"] * (PAIRS in rung.starts and len(rung.starts) > 1)
     wrong += [f"start {s!r}" for s in rung.starts if s not in (*STARTS, PAIRS)] + ["no starts"] * (not rung.starts)
     wrong += ["no last training after several folds"] * (not rung.again and rung.folds > 1)
     wrong += [f"again {rung.again!r}"] * (type(rung.again) is not bool)
     wrong += [f"bottom {rung.bottom!r}"] * (not 0 < rung.bottom <= 1)
-    wrong += [f"{name} {n!r}" for name in ("lora", "trial") if type(n := getattr(rung, name)) is not int or n < 0]
+    wrong += [
+        f"{name} {n!r}" for name in ("lora", "trial", "most") if type(n := getattr(rung, name)) is not int or n < 0
+    ]
+    wrong += [f"judging {rung.judging!r}"] * (not 0 <= rung.judging < math.inf)
     if wrong:
         raise ValueError(f"in {rung.name}: {', '.join(wrong)}")
     return rung

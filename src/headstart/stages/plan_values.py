@@ -14,7 +14,7 @@ class RungPlan:
     Attributes:
         name: the depth: `after MODULE`, or `everything`.
         views: cached views of each example, the clean one first (at the input: drawn anew each epoch instead).
-        epochs, batch: of each training.
+        epochs, batch: of each training; part of an epoch where `most` had them counted anew.
         folds: on how many folds its settings are compared; the final training is on all training examples.
         starts: `linear` (LP-FT) and `fresh` (small random weights).
         rates: learning rates tried.
@@ -26,11 +26,13 @@ class RungPlan:
         again: whether the best setting is trained once more, on all training examples; else, of one fold, the network
             that was compared ships.
         trial: steps that each rate is tried for, after which the best alone is trained with; 0 trains with each.
+        most: epochs at most, where they are counted anew once the steps of `trial` were timed; 0 keeps to `epochs`.
+        judging: of the seconds, those set aside to judge what comes of it, where that takes long.
     """
 
     name: str
     views: int
-    epochs: int
+    epochs: float
     batch: int
     folds: int
     starts: tuple[str, ...]
@@ -42,6 +44,8 @@ class RungPlan:
     reasons: Mapping[str, str] = field(default_factory=dict)
     again: bool = True
     trial: int = 0
+    most: int = 0
+    judging: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""rates: which of a rung's learning rates it is trained with, by a short training with each.
+"""rates: which of a rung's learning rates it is trained with, and how long, by a short training with each.
 
 How large a step a network bears depends on how far the data are from what it knows: a translator of captions learned
 most of 495 medical pairs with the highest rate; one that needs but a push is best left most of what it was.
@@ -15,6 +15,7 @@ import torch
 
 from headstart.stages.batches import Source
 from headstart.stages.ground import Ground
+from headstart.stages.pace import paced
 from headstart.stages.plan_values import RungPlan
 from headstart.stages.settings import recipe_of, start_head
 from headstart.stages.sources import Opened
@@ -32,7 +33,7 @@ def _apart(fit: Index, seed: int) -> tuple[Index, Index]:
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def best_rate(
+def tried(
     ground: Ground,
     plan: RungPlan,
     opened: Opened,
@@ -41,8 +42,8 @@ def best_rate(
     folder: Path,
     left: Callable[[], float],
 ) -> RungPlan:
-    """Return a rung's plan with one rate: that whose short training had the lowest loss on training examples that it
-    left out; the plan itself where nothing is to be tried.
+    """Return a rung's plan with one rate, that whose short training had the lowest loss on training examples that it
+    left out, and as many epochs as fit in by how long those took; the plan itself where nothing is to be tried.
 
     Those are like what is learned from, general pairs that are kept in as well: judged by the user's own alone, the
     highest rate won, and of 48 BLEU on general ones 32 were left (see dev/LOG.md).
@@ -59,22 +60,27 @@ def best_rate(
     Raises:
         OutOfTime: no seconds are left.
     """
-    if not plan.trial or len(plan.rates) == 1:
+    if not plan.trial or (len(plan.rates) == 1 and not plan.most):
         return plan
-    if len(ground.splits.folds[0][0]) < 2:  # of one example nothing can be left out
+    whole, looked_at = ground.splits.folds[0]
+    if len(whole) < 2:  # of one example nothing can be left out
         return replace(plan, rates=plan.rates[:1], trial=0)
-    fit, held = _apart(ground.splits.folds[0][0], ground.seed)
+    fit, held = _apart(whole, ground.seed)
     start = plan.starts[0]
     head = start_head(start, ground.probe.refit(fit), ground.seed)
     recipes = [recipe_of(plan, rate, fit, ground.seed) for rate in plan.rates]
     recipes = [replace(recipe, steps=min(plan.trial, recipe.steps)) for recipe in recipes]
-    losses = []
-    with ground.track(f"{plan.name}, rates", sum(recipe.steps for recipe in recipes)) as advance:
+    seen = []
+    with ground.track(
+        f"{plan.name}, {'rates' if len(recipes) > 1 else 'timing'}", sum(recipe.steps for recipe in recipes)
+    ) as advance:
         watch = ground.watch(folder, left, advance)
         for recipe in recipes:
             opened.body.load_state_dict(origin)
             model = model_at(opened.body, head, plan.low, ground.device)
             batches = ground.batches(source, fit, plan.batch)
             name = f"trial-{start}-{recipe.rate:g}"
-            losses.append(glimpse(model, recipe, batches, held, ground.aim, folder / name, watch))
-    return replace(plan, rates=(plan.rates[int(np.argmin(losses))],), trial=0)
+            seen.append(glimpse(model, recipe, batches, held, ground.aim, folder / name, watch))
+    best = plan.rates[int(np.argmin([each.loss for each in seen]))]
+    in_epoch = ground.batches(source, whole, plan.batch).in_epoch
+    return paced(replace(plan, rates=(best,), trial=0), seen, in_epoch, len(looked_at), left(), folder / "pace.json")

@@ -22,8 +22,8 @@ def settings(plan: RungPlan, places: tuple[float, ...]) -> list[Setting]:
 
 def recipe_of(plan: RungPlan, rate: float, rows: Index, seed: int) -> Recipe:
     """Return how a model is trained on some examples."""
-    steps = plan.epochs * max(1, len(rows) // min(plan.batch, len(rows)))
-    return Recipe(steps, rate, plan.bottom, seed)
+    in_epoch = max(1, len(rows) // min(plan.batch, len(rows)))
+    return Recipe(max(1, round(plan.epochs * in_epoch)), rate, plan.bottom, seed)
 
 
 def start_head(start: str, linear: Head, seed: int) -> Head:

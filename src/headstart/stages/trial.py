@@ -65,6 +65,15 @@ class Tried:
     share: float
 
 
+@dataclass(frozen=True)
+class Glimpse:
+    """What a short training shows: the held-out loss it comes to, seconds of a step, and of a look at one example."""
+
+    loss: float
+    step: float
+    look: float
+
+
 def attempt(
     model: Any,
     recipe: Recipe,
@@ -126,9 +135,8 @@ def attempt(
     return tried
 
 
-def glimpse(model: Any, recipe: Recipe, batches: Batches, held: Index, aim: Aim, folder: Path, watch: Watch) -> float:
-    """Return the loss on held examples that a short training comes to, or that an earlier run found; arguments as of
-    `attempt`.
+def glimpse(model: Any, recipe: Recipe, batches: Batches, held: Index, aim: Aim, folder: Path, watch: Watch) -> Glimpse:
+    """Train for a short while and look, or read what an earlier run saw; arguments as of `attempt`.
 
     Raises:
         OutOfTime: no seconds are left.
@@ -137,16 +145,19 @@ def glimpse(model: Any, recipe: Recipe, batches: Batches, held: Index, aim: Aim,
     try:
         kept = load_file(done)
         watch.advance(recipe.steps)
-        return float(kept["loss"][0])
+        return Glimpse(float(kept["loss"][0]), *(float(each) for each in kept["seconds"]))
     except (OSError, SafetensorError, KeyError):
         pass
     _, training = begun(model, recipe, batches, aim)
+    start, already = watch.clock(), resume(training, folder)
     ran(training, batches, folder, watch)
-    value = held_loss(model, training, batches, held, aim, aim.watched)
-    save_arrays(done, {"loss": np.array([value])})
+    trained = watch.clock()
+    loss = held_loss(model, training, batches, held, aim, aim.watched)
+    step, look = (trained - start) / max(1, training.step - already), (watch.clock() - trained) / len(held)
+    save_arrays(done, {"loss": np.array([loss]), "seconds": np.array([step, look])})
     for spent in folder.glob("step-*.safetensors"):
         spent.unlink(missing_ok=True)
-    return value
+    return Glimpse(loss, step, look)
 
 
 def ended(folder: Path, alpha: float) -> Tensors:

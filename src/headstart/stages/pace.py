@@ -1,0 +1,59 @@
+"""pace: how long a rung is trained, counted anew from steps that were timed while it was being tried.
+
+A plan is made from a few steps on one batch; a machine that is busy just then costs a training a third of its epochs,
+and one that is idle just then makes it end half way down its cosine. Real steps on real batches tell better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+
+from headstart.stages.plan_values import RungPlan
+from headstart.stages.trial import Glimpse
+from headstart.store import load_json, save_json
+
+SLACK = 1.05
+"""Steps are told to take this much longer than those that were timed. One that ships itself ends in time all the same;
+the last twentieth of a cosine moves little."""
+
+
+def paced(plan: RungPlan, seen: Sequence[Glimpse], in_epoch: int, held: int, left: float, file: Path) -> RungPlan:
+    """Return a rung's plan with as many epochs as fit in, whole or not; the plan itself where it is to be kept to.
+
+    What was decided is written down, so that a run that goes on decides the same.
+
+    Args:
+        plan: of the rung.
+        seen: short trainings of it.
+        in_epoch: steps of an epoch.
+        held: examples that are looked at after each.
+        left: seconds that are left for the rung.
+        file: where the decision is kept.
+    """
+    if not plan.most:
+        return plan
+    if not file.exists():
+        step, look = mean(each.step for each in seen), mean(each.look for each in seen)
+        fitting = fitted(left - plan.judging, in_epoch * step + held * look, in_epoch, plan.most)
+        why = f"{1000 * step:.0f} ms a step in short trainings, {max(0.0, left):.0f} s left; {plan.most} at most"
+        save_json(file, {"epochs": fitting, "why": why})
+    decided = load_json(file)
+    reasons = {**plan.reasons, "epochs": str(decided["why"])}
+    return replace(plan, epochs=float(decided["epochs"]), most=0, reasons=reasons)
+
+
+def fitted(left: float, epoch: float, in_epoch: int, most: int) -> float:
+    """Return how many epochs fit in, to the hundredth; a step at least.
+
+    Args:
+        left: seconds.
+        epoch: seconds of one.
+        in_epoch: its steps.
+        most: so many at most.
+    """
+    fit_in = min(most, max(0.0, left) / max(SLACK * epoch, 1e-9))
+    return max(1 / in_epoch, math.floor(100 * fit_in) / 100)
