@@ -130,8 +130,7 @@ def carried(network: Any, old: Any, new: Any, lexicon: Mapping[str, Mapping[str,
         rows[at] = share_P @ before[ids] if ids else before.mean(0)
         if piece not in known:
             rows[at] += noise[at]
-        heard_P = torch.where(bias[0, ids] == SILENT, 0.0, bias[0, ids])  # ruled out by an earlier change of language
-        biases[0, at] = share_P @ heard_P if piece in written else SILENT if lexicon else share_P @ bias[0, ids]
+        biases[0, at] = _bias(bias[0, ids], share_P, piece in written, bool(lexicon))
     network.resize_token_embeddings(len(table), mean_resizing=False)
     with torch.no_grad():
         network.get_input_embeddings().weight.copy_(rows)
@@ -142,6 +141,22 @@ def carried(network: Any, old: Any, new: Any, lexicon: Mapping[str, Mapping[str,
     network.config.vocab_size = network.config.decoder_vocab_size = len(table)
     network.generation_config.bad_words_ids = None
     return len(table.keys() - known.keys())
+
+
+def _bias(bias_P: Any, share_P: Any, written: bool, silences: bool) -> float:
+    """Return the bias of a piece's logit.
+
+    Args:
+        bias_P: of the old pieces it stands for.
+        share_P: their shares.
+        written: whether the new tokenizer writes it.
+        silences: whether what it does not write is ruled out.
+    """
+    if silences and not written:
+        return SILENT
+    if written:  # one that an earlier change of language ruled out is heard again
+        bias_P = bias_P.masked_fill(bias_P == SILENT, 0.0)
+    return float(share_P @ bias_P)
 
 
 def _shares(

@@ -169,23 +169,33 @@ class Batches:
 
     def batch(self, step: int) -> Batch:
         """Return x_B... and target_B of a batch."""
-        index_B, epoch = self.rows_of(step)
+        return self._given(*self.rows_of(step))
+
+    def _given(self, index_B: Index, epoch: int) -> Batch:
         x_B = tensor(self.source.train(index_B, epoch), self.device)
         target_B = self.target_N[index_B]
         if self.move is not None:
             target_B = self.move(target_B, self.source.draws(index_B, epoch))
         return x_B, target_tensor(target_B, self.device)
 
+    def _from(self, start: int, stop: int) -> Iterator[tuple[Index, int]]:
+        """Yield the examples of batches and their epoch; the order of an epoch is drawn once for all of them."""
+        while start < stop:
+            epoch, place = divmod(start, self.in_epoch)
+            some = self.of_epoch(epoch)[0][place : place + stop - start]
+            yield from ((index_B, epoch) for index_B in some)
+            start += len(some)
+
     def run(self, start: int, stop: int) -> Iterator[Batch]:
         """Yield the batches from number `start` to before `stop`."""
         if not self.workers:
-            yield from map(self.batch, range(start, stop))
+            yield from (self._given(*each) for each in self._from(start, stop))
             return
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
             try:
-                for step in range(start, stop):
-                    waiting.append(pool.submit(self.batch, step))
+                for index_B, epoch in self._from(start, stop):
+                    waiting.append(pool.submit(self._given, index_B, epoch))
                     if len(waiting) >= _AHEAD * self.workers:
                         yield waiting.popleft().result()
                 while waiting:
