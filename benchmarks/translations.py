@@ -22,9 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.common import SHARED, keep
 from headstart.data.read import read
+from headstart.metrics.interval import between, resamples
+from headstart.metrics.translations import Translated, score
 
 MULTI30K = SHARED / "multi30k"
 MARIAN = SHARED.parent / "backbones" / "marian-small-en-fr"
@@ -125,7 +128,8 @@ def first(given: argparse.Namespace, folder: Path) -> None:
     """A first model from nothing."""
     data = multi30k(folder / "data", "en", "fr")
     words = [str(data), "--backbone", NEW, "--budget", given.budget, "--seed", str(given.seed)]
-    keep("translations", figures("en-fr", NEW, given.budget, fitted(words, folder / "model")))
+    found = figures("en-fr", NEW, given.budget, fitted(words, folder / "model"))
+    keep("translations", {**found, "seed": given.seed})
 
 
 def related(given: argparse.Namespace, folder: Path) -> None:
@@ -135,7 +139,30 @@ def related(given: argparse.Namespace, folder: Path) -> None:
         if run in given.runs:
             words = [str(data), "--from", "en", "--to", "de", "--backbone", name, "--budget", given.budget]
             scores = fitted([*words, "--seed", str(given.seed)], folder / run)
-            keep("translations", figures("en-de", Path(name).name, given.budget, scores))
+            keep("translations", {**figures("en-de", Path(name).name, given.budget, scores), "seed": given.seed})
+    if {"moved", "new"} <= set(given.runs):
+        keep("translations", {"what": "en-de, worth", "seed": given.seed, **worth(folder, "de")})
+
+
+def worth(folder: Path, language: str) -> dict[str, str]:
+    """Return by how much the captions' translations of the model in `moved` are better than those of the one in `new`,
+    by the paired bootstrap."""
+    source, wanted = ("\n".join(lines("test_2016_flickr", which)) for which in ("en", language))
+    said = []
+    for run in ("moved", "new"):
+        command = [sys.executable, "-m", "headstart", "predict", str(folder / run)]
+        done = subprocess.run(command, input=source, check=True, capture_output=True, text=True)
+        said.append(Translated.of(done.stdout.splitlines(), wanted.splitlines(), language))
+
+    def better(weight_N: NDArray[np.float64]) -> dict[str, float]:
+        one, other = (score(each, weight_N) for each in said)
+        return {name: one[name] - other[name] for name in one}
+
+    count = len(wanted.splitlines())
+    drawn = [better(times_N.astype(np.float64)) for times_N in resamples(count, 0)]
+    whole = better(np.ones(count))
+    found = [between(name, value, [each[name] for each in drawn]) for name, value in whole.items()]
+    return {f"{m.name}, better by": f"{m.value:+.1f} ({m.low:+.1f} to {m.high:+.1f})" for m in found}
 
 
 def domain(given: argparse.Namespace, folder: Path) -> None:
@@ -150,7 +177,7 @@ def domain(given: argparse.Namespace, folder: Path) -> None:
             words = [str(data), "--from", "en", "--to", "fr", "--budget", given.budget, "--seed", str(given.seed)]
             scores = fitted([*words, "--backbone", *backbone], out)
             found = figures(f"medical, {name}", Path(backbone[0]).name, given.budget, scores)
-            keep("translations", {**found, "on captions": on_captions(out, folder)})
+            keep("translations", {**found, "seed": given.seed, "on captions": on_captions(out, folder)})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

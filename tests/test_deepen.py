@@ -13,6 +13,7 @@ import pytest
 from climb_samples import Around, ground
 from headstart import deepen as module
 from headstart.deepen import (
+    FULLY,
     SAMPLE,
     SCRATCH_AGAIN,
     SLOWER,
@@ -308,19 +309,27 @@ def test_what_is_counted_anew_gets_no_more_than_leaves_room_for_training_from_sc
     clock.now = 4.0
     anew = Plan(60.0, (replace(RUNG, seconds=19.0, trial=32, most=40),))
     [allowed] = deepened(stage, clock, chosen=anew, budget=60.0)[3]
-    assert allowed == pytest.approx((60 - 6 - 4 - SCRATCH_AGAIN * 5) / (1 + SCRATCH_AGAIN), abs=0.6)
+    assert allowed == pytest.approx((60 - 6 - 4 - FULLY * 5) / (1 + FULLY))
+    clock.now = 4.0
+    made, _, trained, _ = deepened(stage, clock, chosen=anew, budget=60.0, climbing=allowed, step=0.05)
+    assert made.plan.scratch is not None
+    assert len(trained) == 1
+    clock.now = 4.0
+    alone = replace(anew, without="the budget has room for tuning or for this, not for both")
+    assert deepened(stage, clock, chosen=alone, budget=60.0)[3] == [50.0]
     clock.now = 4.0
     [allowed] = deepened(stage, clock, chosen=Plan(60.0, (replace(RUNG, seconds=19.0),)), budget=60.0)[3]
     assert allowed == pytest.approx(SLOWER * 19)
 
 
 def test_a_plan_that_was_carried_out_has_the_epochs_that_there_were(stage: Ground) -> None:
-    by_pairs = replace(RUNG, starts=("pairs",))
     anew = replace(RUNG, epochs=5.25, most=0, reasons={"epochs": "timed"})
     tried = Tried(None, 0.1, 0.0, True, RUNG.name)  # type: ignore[arg-type]
     done = Climbed((Step(tried, anew, ("", "")),), (), stage.encoder.backbone, stage.probe.head)
-    made = carried_out(Plan(60.0, (by_pairs, replace(RUNG, most=40), replace(RUNG, name="everything"))), done)
-    assert made.rungs == (by_pairs, anew, replace(RUNG, name="everything")), "the last was not reached"
+    counted, unreached = replace(RUNG, most=40), replace(RUNG, name="everything", most=40)
+    assert carried_out(Plan(60.0, (counted, unreached)), done).rungs == (anew, unreached)
+    twice = Plan(60.0, (RUNG, replace(RUNG, rates=(1e-4,))))
+    assert carried_out(twice, done) == twice, "a plan that is given is what is carried out"
 
 
 # -- as people read it

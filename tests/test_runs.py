@@ -173,7 +173,9 @@ def test_the_epochs_of_a_plan_that_is_given_are_kept_to_whatever_the_clock_says(
     run = open_run(tmp_path, ABOUT)
     run.keep(counted)
     assert run.plan() == counted, "a run that goes on had not counted them yet"
-    assert read_plan(str(run.folder / PLAN)).rungs == (replace(RUNG, trial=32, most=0, epochs=7.5),)
+    [kept] = read_plan(str(run.folder / PLAN)).rungs
+    assert (kept.most, kept.epochs, kept.trial) == (0, 7.5, 32)
+    assert kept.reasons == {**RUNG.reasons, "most": "the epochs above are kept to"}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"rungs: []", b"\xff\xfe"], ids=str)

@@ -31,6 +31,8 @@ SLOWER = 1.3
 """Times as long as was planned that rungs may take."""
 SCRATCH_AGAIN = 1.3
 """Training from scratch takes as long as everything before it, and a little more to be sure of that."""
+FULLY = 1.5
+"""The same where a rung spends all that it is given: then nothing else is left to predict what scratch is judged by."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,10 @@ def deepen(
         watch: for the time of the stages.
     """
     start = ground.clock()
-    more = SCRATCH_AGAIN if want_scratch else 0.0
-    share = 1 / (1 + more)
-    planned = sum(r.seconds * (1 if r.most else SLOWER) for r in chosen.rungs)  # the others are never counted anew
-    limit = max((budget.left(reserve) - more * spent) * share, planned)
+    anew = any(rung.most for rung in chosen.rungs)
+    more = (FULLY if anew else SCRATCH_AGAIN) if want_scratch and not chosen.without else 0.0
+    planned = sum(SLOWER * rung.seconds for rung in chosen.rungs if not rung.most)
+    limit = max((budget.left(reserve) - more * spent) / (1 + more), planned)
     end = start + min(limit, max(0.0, budget.left(reserve)))
     with watch("tune"):
         climbed = climb(ground, chosen, lambda: end - ground.clock())
@@ -192,8 +194,8 @@ def deepen(
 
 def carried_out(chosen: Plan, climbed: Climbed) -> Plan:
     """Return a plan with what its rungs came to do: their epochs may have been counted anew."""
-    done = {(step.plan.name, step.plan.starts): step.plan for step in climbed.steps}
-    return replace(chosen, rungs=tuple(done.get((rung.name, rung.starts), rung) for rung in chosen.rungs))
+    done = {step.plan.name: step.plan for step in climbed.steps}
+    return replace(chosen, rungs=tuple(done.get(r.name, r) if r.most else r for r in chosen.rungs))
 
 
 def _with_scratch(ground: Ground, chosen: Plan, used: float, left: float) -> Plan:

@@ -163,7 +163,11 @@ def deeper(
     if options.plan_only:
         return chosen
     wanted = counts(options.labels)
-    return deepen(ground, run, run.keep(chosen), budget, reserve, spent, wanted, base.x_ND, scratch, watch)
+    made = deepen(ground, run, run.keep(chosen), budget, reserve, spent, wanted, base.x_ND, scratch, watch)
+    for before, rung in zip(chosen.rungs, made.plan.rungs, strict=True):
+        if rung.epochs != before.epochs:
+            tell(f"{rung.name}: {rung.epochs:g} epochs in the end ({rung.reasons['epochs']}).")
+    return made
 
 
 def set_aside(base: Base, watch: Stopwatch) -> float:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError, UsageError
-from headstart.stages.plan import Plan
+from headstart.stages.levels import KEPT
+from headstart.stages.plan import Plan, RungPlan
 from headstart.stages.plan_record import from_record
 from headstart.store import fingerprint, load_json, save_json
 
@@ -100,4 +101,8 @@ def read_plan(path: str) -> Plan:
         plan = from_record(load_json(Path(path)))
     except StoreError as error:
         raise UsageError(f"The plan {path} cannot be read.", found=error.found) from error
-    return replace(plan, rungs=tuple(replace(rung, most=0) for rung in plan.rungs))
+    return replace(plan, rungs=tuple(_kept_to(rung) for rung in plan.rungs))
+
+
+def _kept_to(rung: RungPlan) -> RungPlan:
+    return replace(rung, most=0, reasons={**rung.reasons, "most": KEPT}) if rung.most else rung

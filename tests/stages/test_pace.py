@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,24 @@ def test_epochs_fit_into_what_is_left_when_judging_and_looks_are_counted(tmp_pat
     epoch = 66 * 0.4 + 300 * 0.02
     assert made.epochs == pytest.approx((600 - 20) / (SLACK * epoch), abs=0.01)
     assert made.most == 0
-    assert made.reasons == {"views": "why", "epochs": "400 ms a step in short trainings, 600 s left; 40 at most"}
+    assert made.seconds == pytest.approx(20 + made.epochs * SLACK * epoch, abs=0.1)
+    assert made.reasons["epochs"] == "400 ms a step in short trainings, 600 s left; 40 at most"
+    assert made.reasons["views"] == "why"
+    assert "counted anew" in made.reasons["most"]
 
 
 def test_what_was_decided_once_is_not_decided_anew(tmp_path: Path) -> None:
     first = paced(PLAN, SEEN, 66, 300, 600.0, tmp_path / "pace.json")
     assert paced(PLAN, (Glimpse(1.0, 9.0, 9.0),), 66, 300, 5.0, tmp_path / "pace.json") == first
     assert paced(PLAN, SEEN, 66, 300, 300.0, tmp_path / "other.json").epochs < first.epochs
+
+
+def test_short_trainings_of_a_step_tell_nothing(tmp_path: Path) -> None:
+    seen = (Glimpse(3.0, math.nan, 0.01), *SEEN[:1])
+    whole = paced(PLAN, SEEN[:1], 66, 300, 600.0, tmp_path / "one.json")
+    assert paced(PLAN, seen, 66, 300, 600.0, tmp_path / "some.json") == whole
+    none = paced(PLAN, seen[:1], 66, 300, 600.0, tmp_path / "none.json")
+    assert (none.epochs, none.most) == (PLAN.epochs, 0)
 
 
 def test_a_plan_that_is_to_be_kept_to_is_kept_to(tmp_path: Path) -> None:

@@ -424,12 +424,18 @@ def test_how_many_epochs_a_long_training_has_is_counted_anew_where_its_steps_are
     assert all((rung.most, rung.judging) == (0, 0) for rung in planned(1e9).rungs), "others keep to their plans"
 
 
+def test_a_first_model_loses_no_epochs_to_a_trial_that_there_is_no_time_for() -> None:
+    epoch = 1.3 * 100 * WHOLE.step
+    assert [new_plan(WHOLE, 100, count * epoch).epochs for count in (0.5, 1.2, 3.1, 4.1)] == [1, 1, 3, 4]
+
+
 @given(st.floats(0, 3e4), st.sampled_from([5, 300, 20_000]))
 def test_a_first_model_is_timed_before_it_is_trained_where_that_leaves_time_for_two_epochs(
     left: float, examples: int
 ) -> None:
     rung = new_plan(WHOLE, examples, left)
-    assert (rung.trial, rung.most) == ((TRIAL, 40) if rung.epochs > 1 else (0, 0))
+    fits = left - 1.3 * TRIAL * rung.batch * WHOLE.step >= 2 * 1.3 * examples * WHOLE.step
+    assert (rung.trial, rung.most) == ((TRIAL, 40) if fits else (0, 0))
     seen = rung.epochs * examples + rung.trial * rung.batch
     assert rung.seconds == pytest.approx(1.3 * seen * WHOLE.step, abs=0.1)
     assert rung.seconds <= max(left, 1.3 * examples * WHOLE.step) + 0.1

@@ -71,17 +71,53 @@ def timed(monkeypatch: pytest.MonkeyPatch, step: float, look: float = 0.0) -> No
     monkeypatch.setattr(rates, "glimpse", told)
 
 
-@pytest.mark.parametrize(("step", "epochs"), [(1.0, 4.28), (2.0, 2.14), (0.1, 6.0), (40.0, 0.25)])
+@pytest.mark.parametrize(("step", "epochs"), [(1.0, 4.09), (2.0, 2.04), (0.1, 6.0), (40.0, 0.25)])
 def test_the_best_rate_is_trained_with_for_as_many_epochs_as_fit_in(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float, epochs: float
 ) -> None:
     timed(monkeypatch, step)
     around = Around(48 + 18)  # a second a step: 18 are left after three trials of 16
     [done] = climbed(base, tmp_path, [rated(base, most=6)], [YES], around).steps
-    assert done.plan.epochs == pytest.approx(epochs, abs=0.01), "four steps an epoch, each a twentieth slower"
+    assert done.plan.epochs == pytest.approx(epochs, abs=0.01), "four steps an epoch, each a tenth slower"
     assert (done.plan.most, done.plan.rates) == (0, RATES)
     assert f"{1000 * step:.0f} ms a step" in done.plan.reasons["epochs"]
     assert trainings(around)["fold0-fresh-0.003"] <= max(1, round(4 * epochs))
+
+
+def test_the_time_to_judge_what_comes_of_it_is_left_when_the_training_ends(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch, 1.0)
+    around = Around(48 + 18)
+    [done] = climbed(base, tmp_path / "a", [rated(base, most=6, judging=7.0)], [YES], around).steps
+    assert done.plan.epochs == pytest.approx(11 / 4.4, abs=0.01)
+    timed(monkeypatch, 0.1)
+    around = Around(48 + 18)
+    climbed(base, tmp_path / "b", [rated(base, most=6, judging=7.0)], [YES], around)
+    assert trainings(around)["fold0-fresh-0.003"] == 11, "slower than was thought, it ends in time all the same"
+    around = Around(48 + 5)
+    found = climbed(base, tmp_path / "c", [rated(base, most=6, judging=7.0)], [YES], around)
+    assert (found.steps, around.count) == ((), 46), "its trials left no time to judge"
+
+
+def test_of_one_example_epochs_are_not_counted_anew(base: Base, tmp_path: Path) -> None:
+    folds = base.divided.splits.folds
+    few = replace(base.divided.splits, folds=((folds[0][0][:1], folds[0][1]), *folds[1:]))
+    other = replace(base, divided=replace(base.divided, splits=few))
+    [step] = climbed(other, tmp_path, [rated(base, most=6)], [YES]).steps
+    assert (step.plan.most, step.plan.epochs) == (0, 5)
+
+
+def test_a_plan_as_it_was_carried_out_is_carried_out_the_same(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch, 1.0)
+    first = climbed(base, tmp_path / "a", [rated(base, most=6)], [YES], Around(48 + 18))
+    again = climbed(base, tmp_path / "b", [first.steps[0].plan], [YES])
+    assert_same_climb(again, first)
+    kept = climbed(base, tmp_path / "a", [first.steps[0].plan], [YES], around := Around())
+    assert_same_climb(kept, first)
+    assert not around.rows
 
 
 def test_one_rate_is_tried_as_well_where_epochs_are_counted_by_it(base: Base, tmp_path: Path) -> None:

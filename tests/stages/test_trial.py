@@ -306,8 +306,20 @@ def test_a_short_training_that_goes_on_is_timed_by_the_steps_it_still_took(
     with pytest.raises(OutOfTime):
         glimpsed(tmp_path / "a", Around(45), steps=60)
     rest = Around()
-    assert glimpsed(tmp_path / "a", rest, steps=60).step == pytest.approx(1.0)
+    real = checkpoints.read
+
+    def slowly(path: Path) -> Any:
+        rest.now += 100
+        return real(path)
+
+    monkeypatch.setattr(checkpoints, "read", slowly)
+    assert glimpsed(tmp_path / "a", rest, steps=60).step == 1.0, "reading what was kept is no step"
+    assert rest.now > 100
     assert 0 < len(rest.rows) < 60
+
+
+def test_of_one_step_it_is_not_known_how_long_it_takes(tmp_path: Path) -> None:
+    assert math.isnan(glimpsed(tmp_path / "a", Around(), steps=1).step)
 
 
 def test_a_short_training_that_runs_out_of_time_says_so(tmp_path: Path) -> None:

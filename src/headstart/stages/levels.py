@@ -39,8 +39,8 @@ TRIAL = 32
 """Steps that each rate is tried for, and that are timed."""
 
 
-_ANEW = "epochs are counted anew once the steps of the trial were timed; 0 keeps to those above"
-_KEPT = "the epochs above are kept to"
+_ANEW = "epochs are counted anew once the steps of the trial were timed"
+KEPT = "the epochs above are kept to"
 STEPS_OF_EPOCH, SMALL = 64, 8
 """A long training takes so many steps an epoch, or batches of so many: five epochs of 495 medical pairs came to a loss
 of 4.31 with 32 in each, 4.10 with 16, 3.95 with 8, in 97 to 124 s (see dev/LOG.md)."""
@@ -167,8 +167,8 @@ def new_plan(speed: Speed, examples: int, left: float) -> RungPlan:
     size = batch_of(examples, NEW_BATCH)
     epoch = NEW_MARGIN * examples * speed.step
     timed = NEW_MARGIN * TRIAL * size * speed.step
-    epochs = max(1, min(NEW_EPOCHS, int((left - timed) / epoch)))
-    trial, most = (TRIAL, NEW_EPOCHS) if epochs > 1 else (0, 0)
+    trial, most = (TRIAL, NEW_EPOCHS) if left - timed >= 2 * epoch else (0, 0)
+    epochs = max(1, min(NEW_EPOCHS, int((left - (timed if trial else 0.0)) / epoch)))
     why = {
         "epochs": f"as many as fit in, {NEW_EPOCHS} at most; it ends where no more held-out words are got right",
         "batch": _steps(NEW_BATCH),
@@ -176,7 +176,7 @@ def new_plan(speed: Speed, examples: int, left: float) -> RungPlan:
         "starts": "random weights",
         "rates": "a small transformer's (see recipes/), warmed up over a tenth of the steps, then a cosine",
         "trial": "a short training, by which steps are timed" if trial else "no time for one",
-        "most": _ANEW if most else _KEPT,
+        "most": _ANEW if most else KEPT,
         "seconds": f"measured speed, and {NEW_MARGIN - 1:.0%} more",
     }
     seconds = round(epochs * epoch + (timed if trial else 0.0), 1)
@@ -243,7 +243,7 @@ def _reasons(speed: Speed, examples: int, level: Level, runs: int, again: bool, 
         "trial": "each rate is tried for so many steps, the best on examples not trained on goes on"
         if level.trial
         else "trained with each to the end",
-        "most": _ANEW if level.trial else _KEPT,
+        "most": _ANEW if level.trial else KEPT,
         "judging": "set aside of these, to judge what comes of it" if level.trial else "in step with the rest",
         "bottom": f"{speed.share:.0%} of the network's work lies above the cut: {_least(speed):g} to that power",
         "low": f"{1000 * speed.step:.1f} ms an example and step, the faster of bfloat16 and float32 here",

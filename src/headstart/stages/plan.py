@@ -1,7 +1,8 @@
 """plan: which rungs, how deep, how long, at which rates: chosen from measured speed and the budget, with reasons.
 
 A plan is a value: printed, saved before the first step, reused by a run that goes on, and taken from a file that the
-user edited. Nothing below it looks at a clock to decide what is computed.
+user edited. Below it a clock decides one thing alone, how many epochs a long training has (see `pace`), and not that
+where the user gave the plan.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def tried(
         return plan
     whole, looked_at = ground.splits.folds[0]
     if len(whole) < 2:  # of one example nothing can be left out
-        return replace(plan, rates=plan.rates[:1], trial=0)
+        return replace(plan, rates=plan.rates[:1], trial=0, most=0)
     fit, held = _apart(whole, ground.seed)
     start = plan.starts[0]
     head = start_head(start, ground.probe.refit(fit), ground.seed)
@@ -74,7 +74,7 @@ def tried(
     with ground.track(
         f"{plan.name}, {'rates' if len(recipes) > 1 else 'timing'}", sum(recipe.steps for recipe in recipes)
     ) as advance:
-        watch = ground.watch(folder, left, advance)
+        watch = ground.watch(folder, lambda: left() - plan.judging, advance)
         for recipe in recipes:
             opened.body.load_state_dict(origin)
             model = model_at(opened.body, head, plan.low, ground.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from headstart.stages.held import held_loss, logits_of
 from headstart.stages.loops import Clock, Log, counted, logged, resume, saved, until_stale, within
 from headstart.stages.pairs import fit_head, pair_loss
 from headstart.stages.split import Index
-from headstart.stages.tune import Recipe, Tensors, Training, tune
+from headstart.stages.tune import Recipe, Row, Tensors, Training, tune
 from headstart.store import save_arrays
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
@@ -67,7 +67,8 @@ class Tried:
 
 @dataclass(frozen=True)
 class Glimpse:
-    """What a short training shows: the held-out loss it comes to, seconds of a step, and of a look at one example."""
+    """What a short training shows: the held-out loss it comes to, seconds of its typical step, not a number where it
+    took but one, and of a look at one example."""
 
     loss: float
     step: float
@@ -149,11 +150,17 @@ def glimpse(model: Any, recipe: Recipe, batches: Batches, held: Index, aim: Aim,
     except (OSError, SafetensorError, KeyError):
         pass
     _, training = begun(model, recipe, batches, aim)
-    start, already = watch.clock(), resume(training, folder)
-    ran(training, batches, folder, watch)
+    at: list[float] = []
+
+    def log(name: str, row: Row) -> None:
+        at.append(watch.clock())
+        watch.log(name, row)
+
+    ran(training, batches, folder, replace(watch, log=log))
     trained = watch.clock()
     loss = held_loss(model, training, batches, held, aim, aim.watched)
-    step, look = (trained - start) / max(1, training.step - already), (watch.clock() - trained) / len(held)
+    look = (watch.clock() - trained) / len(held)
+    step = float(np.median(np.diff(at))) if len(at) > 1 else np.nan
     save_arrays(done, {"loss": np.array([loss]), "seconds": np.array([step, look])})
     for spent in folder.glob("step-*.safetensors"):
         spent.unlink(missing_ok=True)
