@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.stages.pace import SLACK, fitted, paced
+from headstart.stages.pace import fitted, paced
 from headstart.stages.plan_values import RungPlan
 from headstart.stages.trial import Glimpse
 
@@ -22,13 +22,19 @@ SEEN = (Glimpse(3.0, step=0.3, look=0.01), Glimpse(2.0, step=0.5, look=0.03))
 
 def test_epochs_fit_into_what_is_left_when_judging_and_looks_are_counted(tmp_path: Path) -> None:
     made = paced(PLAN, SEEN, 66, 300, 600.0, tmp_path / "pace.json")
-    epoch = 66 * 0.4 + 300 * 0.02
-    assert made.epochs == pytest.approx((600 - 20) / (SLACK * epoch), abs=0.01)
+    epoch = 66 * 0.3 + 300 * 0.01
+    assert made.epochs == pytest.approx((600 - 20) / epoch, abs=0.01)
     assert made.most == 0
-    assert made.seconds == pytest.approx(20 + made.epochs * SLACK * epoch, abs=0.1)
-    assert made.reasons["epochs"] == "400 ms a step in short trainings, 600 s left; 40 at most"
+    assert made.seconds == pytest.approx(20 + made.epochs * epoch, abs=0.1)
+    assert made.reasons["epochs"] == "300 ms a step in short trainings, 600 s left; 40 at most"
     assert made.reasons["views"] == "why"
     assert "counted anew" in made.reasons["most"]
+
+
+def test_the_quickest_of_the_short_trainings_tells_the_pace(tmp_path: Path) -> None:
+    alone = paced(PLAN, SEEN[:1], 66, 300, 600.0, tmp_path / "alone.json")
+    slow = Glimpse(1.0, step=2.0, look=0.5)  # other work went on beside it
+    assert paced(PLAN, (slow, *SEEN), 66, 300, 600.0, tmp_path / "beside.json") == alone
 
 
 def test_what_was_decided_once_is_not_decided_anew(tmp_path: Path) -> None:
@@ -58,6 +64,6 @@ def test_epochs_are_within_what_is_left_and_what_is_worth_while_and_a_step_at_le
     found = fitted(left, epoch, in_epoch, most)
     assert 1 / in_epoch <= found <= max(most, 1 / in_epoch)
     if 1 / in_epoch < found:
-        assert SLACK * epoch * found <= left * (1 + 1e-9) + 1e-6
+        assert epoch * found <= left * (1 + 1e-9) + 1e-6
     if found < most and found > 1 / in_epoch:
-        assert SLACK * epoch * (found + 0.011) > left
+        assert epoch * (found + 0.011) > left

@@ -299,6 +299,17 @@ def test_a_short_training_is_timed_a_step_and_a_look_at_a_time(tmp_path: Path, m
     assert glimpsed(tmp_path / "a", around) == Glimpse(0.5, step=1.0, look=3.0), "a row takes a second"
 
 
+def test_a_short_training_beside_other_work_is_timed_by_its_quicker_steps(tmp_path: Path) -> None:
+    around = Around()
+
+    def beside(name: str, row: Row) -> None:
+        around.now += 9 if row.step > 3 else 1  # most steps, not all
+
+    watch = replace(around.watch, log=beside)
+    found = glimpse(top(lively()), Recipe(10, 0.03), fitted(), HELD, AIM, tmp_path / "a", watch)
+    assert found.step == 1.0
+
+
 def test_a_short_training_that_goes_on_is_timed_by_the_steps_it_still_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
