@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.stages.pace import fitted, paced
+from headstart.stages.pace import AGAIN, SLACK, fitted, paced
 from headstart.stages.plan_values import RungPlan
 from headstart.stages.trial import Glimpse
 
@@ -23,9 +23,9 @@ SEEN = (Glimpse(3.0, step=0.3, look=0.01), Glimpse(2.0, step=0.5, look=0.03))
 def test_epochs_fit_into_what_is_left_when_judging_and_looks_are_counted(tmp_path: Path) -> None:
     made = paced(PLAN, SEEN, 66, 300, 600.0, tmp_path / "pace.json")
     epoch = 66 * 0.3 + 300 * 0.01
-    assert made.epochs == pytest.approx((600 - 20) / epoch, abs=0.01)
+    assert made.epochs == pytest.approx((600 - 20) / (SLACK * epoch), abs=0.01)
     assert made.most == 0
-    assert made.seconds == pytest.approx(20 + made.epochs * epoch, abs=0.1)
+    assert made.seconds == pytest.approx(20 + made.epochs * SLACK * epoch, abs=0.1)
     assert made.reasons["epochs"] == "300 ms a step in short trainings, 600 s left; 40 at most"
     assert made.reasons["views"] == "why"
     assert "counted anew" in made.reasons["most"]
@@ -35,6 +35,15 @@ def test_the_quickest_of_the_short_trainings_tells_the_pace(tmp_path: Path) -> N
     alone = paced(PLAN, SEEN[:1], 66, 300, 600.0, tmp_path / "alone.json")
     slow = Glimpse(1.0, step=2.0, look=0.5)  # other work went on beside it
     assert paced(PLAN, (slow, *SEEN), 66, 300, 600.0, tmp_path / "beside.json") == alone
+
+
+@pytest.mark.parametrize(("left", "epochs"), [(400.0, 18.0), (20 + SLACK * 22.8 * 4, 4 * AGAIN)])
+def test_a_machine_that_is_slow_just_then_costs_few_of_the_planned_epochs(
+    tmp_path: Path, left: float, epochs: float
+) -> None:
+    made = paced(PLAN, SEEN, 66, 300, left, tmp_path / "pace.json")
+    assert made.epochs == pytest.approx(epochs, abs=0.01)
+    assert made.seconds == pytest.approx(left, abs=0.05), "what takes longer ends in time"
 
 
 def test_what_was_decided_once_is_not_decided_anew(tmp_path: Path) -> None:
@@ -64,6 +73,6 @@ def test_epochs_are_within_what_is_left_and_what_is_worth_while_and_a_step_at_le
     found = fitted(left, epoch, in_epoch, most)
     assert 1 / in_epoch <= found <= max(most, 1 / in_epoch)
     if 1 / in_epoch < found:
-        assert epoch * found <= left * (1 + 1e-9) + 1e-6
+        assert SLACK * epoch * found <= left * (1 + 1e-9) + 1e-6
     if found < most and found > 1 / in_epoch:
-        assert epoch * (found + 0.011) > left
+        assert SLACK * epoch * (found + 0.011) > left

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from climb_samples import YES, Around, assert_same_climb, climbed, places, rung
 from headstart.pipeline import Base
 from headstart.stages import rates
+from headstart.stages.pace import AGAIN
 from headstart.stages.plan import RungPlan
 from headstart.stages.trial import Glimpse
 
@@ -71,14 +72,14 @@ def timed(monkeypatch: pytest.MonkeyPatch, step: float, look: float = 0.0) -> No
     monkeypatch.setattr(rates, "glimpse", told)
 
 
-@pytest.mark.parametrize(("step", "epochs"), [(1.0, 4.5), (2.0, 2.25), (0.1, 6.0), (40.0, 0.25)])
+@pytest.mark.parametrize(("step", "epochs"), [(1.0, 5.0), (2.0, 2.04 * AGAIN), (0.1, 6.0), (40.0, 0.25 * AGAIN)])
 def test_the_best_rate_is_trained_with_for_as_many_epochs_as_fit_in(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float, epochs: float
 ) -> None:
     timed(monkeypatch, step)
     around = Around(48 + 18)  # a second a step: 18 are left after three trials of 16
     [done] = climbed(base, tmp_path, [rated(base, most=6)], [YES], around).steps
-    assert done.plan.epochs == pytest.approx(epochs, abs=0.01), "four steps an epoch"
+    assert done.plan.epochs == pytest.approx(epochs, abs=0.01), "of four steps; five were planned"
     assert (done.plan.most, done.plan.rates) == (0, RATES)
     assert f"{1000 * step:.0f} ms a step" in done.plan.reasons["epochs"]
     assert trainings(around)["fold0-fresh-0.003"] <= max(1, round(4 * epochs))
@@ -90,7 +91,7 @@ def test_the_time_to_judge_what_comes_of_it_is_left_when_the_training_ends(
     timed(monkeypatch, 1.0)
     around = Around(48 + 18)
     [done] = climbed(base, tmp_path / "a", [rated(base, most=6, judging=7.0)], [YES], around).steps
-    assert done.plan.epochs == pytest.approx(11 / 4, abs=0.01)
+    assert done.plan.epochs == pytest.approx(AGAIN * 11 / 4.4, abs=0.01)
     timed(monkeypatch, 0.1)
     around = Around(48 + 18)
     climbed(base, tmp_path / "b", [rated(base, most=6, judging=7.0)], [YES], around)
@@ -111,8 +112,8 @@ def test_of_one_example_epochs_are_not_counted_anew(base: Base, tmp_path: Path) 
 def test_a_plan_as_it_was_carried_out_is_carried_out_the_same(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 1.0)
-    first = climbed(base, tmp_path / "a", [rated(base, most=6)], [YES], Around(48 + 18))
+    timed(monkeypatch, 1.3)
+    first = climbed(base, tmp_path / "a", [rated(base, most=6)], [YES], Around(48 + 30))
     again = climbed(base, tmp_path / "b", [first.steps[0].plan], [YES])
     assert_same_climb(again, first)
     kept = climbed(base, tmp_path / "a", [first.steps[0].plan], [YES], around := Around())
@@ -129,11 +130,11 @@ def test_one_rate_is_tried_as_well_where_epochs_are_counted_by_it(base: Base, tm
 def test_a_run_that_goes_on_keeps_to_the_epochs_that_were_counted_whatever_time_is_left(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 1.0)
+    timed(monkeypatch, 1.3)
     plan = rated(base, most=6)
-    whole = climbed(base, tmp_path / "whole", [plan], [YES], Around(48 + 18))
+    whole = climbed(base, tmp_path / "whole", [plan], [YES], Around(48 + 30))
     with pytest.raises(KeyboardInterrupt):
-        climbed(base, tmp_path / "killed", [plan], [YES], Around(48 + 18, kill=51))
+        climbed(base, tmp_path / "killed", [plan], [YES], Around(48 + 30, kill=51))
     timed(monkeypatch, 9.0)
     again = climbed(base, tmp_path / "killed", [plan], [YES], Around(1e6))
     assert_same_climb(again, whole)
