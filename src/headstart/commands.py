@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -108,13 +107,6 @@ def evaluate(
     table(f"{result.examples} examples", ("measure", "value", "95% interval"), rows)
 
 
-def _counted(target: Any, goal: str) -> tuple[str, ...]:
-    """Return what an example is counted under: its labels, or that it has a translation."""
-    from headstart.data.examples import labels_of
-
-    return ("translated",) if goal == "text" else labels_of(target)
-
-
 @click.command()
 @click.argument("data")
 @columns
@@ -127,7 +119,6 @@ def check(
     data: str, content: str, label: str, goal: str, source: str, target: str, rules: tuple[str, ...], as_json: bool
 ) -> None:
     """Read and check labelled DATA without training: every file that is bad, odd or double, with the reason."""
-    from collections import Counter
 
     from headstart.aims import goal_asked
     from headstart.data.check import check as run
@@ -151,7 +142,7 @@ def check(
     else:
         refused = refusal(checked)
     findings = [{"name": f.name, "kind": f.kind, "severity": f.severity, "reason": f.reason} for f in examples.findings]
-    counts = Counter((label, e.part) for e in examples.items for label in _counted(e.target, examples.goal))
+    counts = examples.counted()
     if as_json:
         classes = [{"class": c, "part": p, "examples": n} for (c, p), n in sorted(counts.items())]
         usable = {"usable": refused is None, "refused": refused and refused.what}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,13 @@ def examples(words: Sequence[str], part: Part = "") -> Examples:
 def found(words: Sequence[str], goal: Goal | None = None) -> tuple[Goal, list[object]]:
     made = aimed(examples(words), goal)
     return made.goal, [e.target for e in made.items]
+
+
+def test_examples_are_counted_by_label_and_part_and_translations_together() -> None:
+    both = examples(["a", "b", "a"], "train")
+    assert both.counted() == {("a", "train"): 2, ("b", "train"): 1}
+    assert replace(both, goal="text").counted() == {("translated", "train"): 3}
+    assert aimed(examples(["a|b", "b|c", "a", "b|a"]), "labels").counted() == {("a", ""): 3, ("b", ""): 3, ("c", ""): 1}
 
 
 # -- lists

@@ -185,6 +185,21 @@ def test_every_class_is_named_up_to_two_hundred_and_only_the_worst_fifty_beyond(
     assert views.class_scores(samples.class_scores(samples.confusion(some, each=5))).note == ""
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([(1000, 300)], "1300 examples."),
+        ([(2, 3), (4, 1)], "10 examples in 2 classes: 5 in each."),
+        ([(2, 3), (4, 0)], "9 examples in 2 classes: 4 in the smallest, 5 in the largest."),
+        ([], ""),
+    ],
+)
+def test_examples_and_how_unequal_classes_are_are_said(counts: list[tuple[int, ...]], said: str) -> None:
+    assert (
+        views.counted([ClassCount(f"class {i}", each) for i, each in enumerate(counts)]).replace("\u00a0", " ") == said
+    )
+
+
 def test_a_class_that_was_never_seen_or_said_has_a_dash() -> None:
     table = Confusion(("a", "b", "c"), ((3, 0, 0), (1, 2, 0), (0, 0, 0)))
     page = Page("x", "y", classes=samples.class_scores(table), confusion=table)

@@ -274,4 +274,8 @@ def test_the_report_shows_translations_with_what_differs_marked(taught: Path, tm
     page = (made.folder / "report.html").read_text()
     assert "toutou" in page
     assert "chrF2++" in page
+    table = page.split('id="data"')[1].split("</table>")[0]
+    assert f"{sum(made.scores['examples'].values())}\u00a0examples." in table
+    assert table.count('<th scope="row"') == 1, "each translation is another: they are no classes"
+    assert "translated" in table.split('<th scope="row"')[1].split("</th>")[0]
     assert np.isfinite(made.scores["headline"]["value"])

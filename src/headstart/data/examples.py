@@ -147,6 +147,12 @@ class Examples:
         """The distinct labels, sorted."""
         return tuple(sorted({label for e in self.items for label in labels_of(e.target)}))
 
+    def counted(self) -> Counter[tuple[str, Part]]:
+        """Count the examples of each label in each part; translations, none of which is like another, as one."""
+        if self.goal == "text":
+            return Counter(("translated", e.part) for e in self.items)
+        return Counter((label, e.part) for e in self.items for label in labels_of(e.target))
+
     def parts(self) -> dict[Part, int]:
         """Count the examples of each part."""
         return dict(Counter(e.part for e in self.items))

@@ -192,8 +192,9 @@ def _curve(story: Story) -> tuple[p.CurvePoint, ...]:
 def _data(story: Story) -> p.DataFacts:
     items = story.examples.items
     parts = tuple(dict.fromkeys(e.part for e in items))
-    counts = Counter((label, e.part) for e in items for label in labels_of(e.target))
-    classes = tuple(p.ClassCount(c, tuple(counts[c, part] for part in parts)) for c in story.examples.classes)
+    counts = story.examples.counted()
+    names = sorted({name for name, _ in counts})
+    classes = tuple(p.ClassCount(name, tuple(counts[name, part] for part in parts)) for name in names)
     findings = story.examples.findings
     lines = tuple(p.FindingLine(f.name, f.kind, f.severity, f.reason) for f in findings)
     bad = sum(f.bad for f in findings)

@@ -178,6 +178,8 @@ def counted(classes: Sequence[ClassCount]) -> str:
     sizes = [sum(c.counts) for c in classes]
     if not sizes:
         return ""
+    if len(sizes) == 1:
+        return f"{plural(sizes[0], 'example')}."
     spread = f"{count(min(sizes))} in the smallest, {count(max(sizes))} in the largest"
     even = f"{count(sizes[0])} in each" if min(sizes) == max(sizes) else spread
     return f"{plural(sum(sizes), 'example')} in {plural(len(sizes), 'class', 'classes')}: {even}."
