@@ -119,7 +119,6 @@ def check(
     data: str, content: str, label: str, goal: str, source: str, target: str, rules: tuple[str, ...], as_json: bool
 ) -> None:
     """Read and check labelled DATA without training: every file that is bad, odd or double, with the reason."""
-
     from headstart.aims import goal_asked
     from headstart.data.check import check as run
     from headstart.data.check import inspected

@@ -44,6 +44,7 @@ def test_a_machine_that_is_slow_just_then_costs_few_of_the_planned_epochs(
     made = paced(PLAN, SEEN, 66, 300, left, tmp_path / "pace.json")
     assert made.epochs == pytest.approx(epochs, abs=0.01)
     assert made.seconds == pytest.approx(left, abs=0.05), "what takes longer ends in time"
+    assert made.reasons["epochs"].endswith("40 at most; by the plan's timing more fit in")
 
 
 def test_what_was_decided_once_is_not_decided_anew(tmp_path: Path) -> None:

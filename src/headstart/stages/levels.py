@@ -40,6 +40,7 @@ TRIAL = 32
 epochs were not timed, 2,000 medical pairs and as many general ones had three planned, and used 664 of 900 s."""
 
 
+_TIMED = "a short training, by which steps are timed"
 _ANEW = "epochs are counted anew once the steps of the trial were timed"
 KEPT = "the epochs above are kept to"
 STEPS_OF_EPOCH, SMALL = 64, 8
@@ -113,7 +114,7 @@ def _tried(level: Level) -> str:
     if not level.trial:
         return "trained with each to the end"
     if len(level.rates) == 1:
-        return "a short training, by which steps are timed"
+        return _TIMED
     return "each rate is tried for so many steps, the best on examples not trained on goes on"
 
 
@@ -184,7 +185,7 @@ def new_plan(speed: Speed, examples: int, left: float) -> RungPlan:
         "folds": "what was watched ships",
         "starts": "random weights",
         "rates": "a small transformer's (see recipes/), warmed up over a tenth of the steps, then a cosine",
-        "trial": "a short training, by which steps are timed" if trial else "no time for one",
+        "trial": _TIMED if trial else "no time for one",
         "most": _ANEW if most else KEPT,
         "seconds": f"measured speed, and {NEW_MARGIN - 1:.0%} more",
     }

@@ -49,6 +49,7 @@ def paced(plan: RungPlan, seen: Sequence[Glimpse], in_epoch: int, held: int, lef
         counted = fitted(left - plan.judging, epoch, in_epoch, plan.most)
         epochs = round(max(counted, min(plan.epochs, AGAIN * counted)), 2)
         why = f"{1000 * step:.0f} ms a step in short trainings, {max(0.0, left):.0f} s left; {plan.most} at most"
+        why += "; by the plan's timing more fit in" if epochs > counted else ""
         seconds = min(epochs * SLACK * epoch + plan.judging, max(0.0, left))
         save_json(file, {"epochs": epochs, "seconds": round(seconds, 1), "why": why})
     decided = load_json(file)
